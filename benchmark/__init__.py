@@ -1,0 +1,1 @@
+"""The harness: trains methods, scores models, writes tables and plots."""

@@ -1,0 +1,412 @@
+"""The command line: parses it to plain values and prints what comes of them."""
+
+import argparse
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field
+from math import isnan
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as TextTable
+
+import methods
+import metrics
+from benchmark import datasets
+from benchmark.errors import UsageError, unknown
+from benchmark.presets import PRESETS
+from benchmark.spec import RunSpec, expand, find_method
+from methods.base import hyperparameter_fields
+
+COMMANDS = ("run", "list", "leaderboard")
+LISTS = ("methods", "metrics", "datasets", "presets")
+DEVICES = ("auto", "cpu", "cuda")
+INTERRUPTED = 130
+PLAIN_WIDTH = 200  # columns, where the output is no terminal
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose every error is one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message[:1].lower() + message[1:])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+            raise unknown("command", given[0], COMMANDS)
+        command = given.pop(0) if given and given[0] in COMMANDS else "run"
+        return {"run": _run, "list": _list, "leaderboard": _leaderboard}[command](given)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished runs are kept, and the same command goes on with the others.", file=sys.stderr)
+        return INTERRUPTED
+
+
+# --- run -------------------------------------------------------------------------------------------
+
+
+def _run_parser() -> Parser:
+    parser = Parser(
+        prog="run_benchmark.py",
+        usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
+        "       run_benchmark.py leaderboard [--out DIR]",
+        description="Train methods over their hyperparameters, score every model, write tables and plots.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--methods", metavar="A,B", help="methods to compare, or all (default: vae,betavae)")
+    add("--betas", metavar="1,4,16", help="values of beta for every chosen method that has one; grid: the paper's")
+    add("--set", metavar="METHOD.NAME=V,V", action="append", help="values of one hyperparameter; may be repeated")
+    add("--datasets", metavar="A,B", help="data sets (default: dsprites)")
+    add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0)")
+    add("--preset", help="training protocol (default: quick)")
+    add("--steps", help="optimiser steps, in place of the preset's")
+    add("--metrics", metavar="A,B", help="metrics to score with (default: all)")
+    add("--device", help="auto, cpu or cuda (default: auto)")
+    add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
+    add("--threads", help="threads of each run (default: 1)")
+    add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
+    add("--out", metavar="DIR", help="output folder (default: results)")
+    add("--config", metavar="SWEEP.toml", help="a file of these options; the command line goes first")
+    add("--dry-run", action="store_true", default=None, help="print the runs and do nothing")
+    return parser
+
+
+DEFAULTS: dict[str, Any] = {
+    "methods": "vae,betavae",
+    "datasets": "dsprites",
+    "seeds": "0",
+    "preset": "quick",
+    "metrics": "all",
+    "device": "auto",
+    "threads": "1",
+    "out": "results",
+    "set": [],
+    "dry_run": False,
+}
+
+
+def _run(given: Sequence[str]) -> int:
+    # Imported late: `list` and error messages need not wait for them.
+    from benchmark.progress import SweepProgress
+    from benchmark.scheduler import is_done, run_all
+    from benchmark.store import RUNS
+
+    options = _options(_run_parser(), given)
+    specs = _specs(options)
+    workplace = _workplace(options)
+    todo = [spec for spec in specs if not is_done(spec, workplace)]
+    if options["dry_run"]:
+        for spec in specs:
+            print(f"{spec.run_id}  {'to do' if spec in todo else 'done'}")
+        print(f"{len(specs)} runs, {len(todo)} to do")
+        return 0
+
+    console = _console(stderr=True)
+    for name in sorted({spec.dataset for spec in todo}):
+        datasets.load(name, "cpu", workplace.data_dir).prepare(progress=True)
+    _check_writable(workplace.out / RUNS)
+    console.print(f"{len(specs)} runs, {len(todo)} to do", highlight=False)
+    with SweepProgress(console, workplace.out, [spec.run_id for spec in todo]) as progress:
+        outcomes = progress.follow(run_all(todo, workplace)) if todo else []
+    _write_and_print(workplace.out, {_block_of(spec) for spec in specs})
+    failed = [outcome for outcome in outcomes if not outcome.finished]
+    if failed:
+        print(f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _options(parser: Parser, given: Sequence[str]) -> dict[str, Any]:
+    """The options by name: those of the command line, else of the --config file, else the defaults."""
+    spoken, rest = parser.parse_known_args(list(given))
+    flags = sorted(flag for action in parser._actions for flag in action.option_strings)
+    if rest:
+        raise unknown("option", rest[0].split("=")[0], flags)
+    values = {name: value for name, value in vars(spoken).items() if value is not None}
+    config = values.pop("config", None)
+    stored = _read_config(Path(config), set(vars(spoken)) - {"config"}) if config else {}
+    return DEFAULTS | stored | values
+
+
+def _read_config(path: Path, known: set[str]) -> dict[str, Any]:
+    """Options from a TOML file: `methods = ["vae", "betavae"]`, `betas = [1, 4]`, `set = {"betavae.beta" = [1, 4]}`."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no TOML file: {error}.") from error
+    options: dict[str, Any] = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise unknown(f"option in {path}", key, known)
+        if name == "set":
+            if not isinstance(value, dict):
+                raise UsageError(f"set in {path} is {value!r}; write [set] and lines such as betavae.beta = [1, 4].")
+            options[name] = [f"{target}={_as_text(target, values, path)}" for target, values in _flat(value).items()]
+        elif name == "dry_run":
+            if not isinstance(value, bool):
+                raise UsageError(f"{key} in {path} is {value!r}; it takes true or false.")
+            options[name] = value
+        else:
+            options[name] = _as_text(key, value, path)
+    return options
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A TOML table of tables with dotted names: `betavae.beta = 1` is the same as `"betavae.beta" = 1`."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _as_text(key: str, value: Any, path: Path) -> str:
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
+        raise UsageError(f"{key} in {path} is {value!r}; it takes a text, a number or a list of them.")
+    return ",".join(str(item) for item in items)
+
+
+def _specs(options: Mapping[str, Any]) -> list[RunSpec]:
+    names = _items("methods", options["methods"])
+    names = sorted(methods.REGISTRY) if names == ["all"] else names
+    for name in names:
+        find_method(name)
+    data_dir = _path(options.get("data_dir"))
+    sources = {name: datasets.load(name, "cpu", data_dir).source for name in _items("datasets", options["datasets"])}
+    steps = _whole("steps", options["steps"], 1) if "steps" in options else None
+    preset = options["preset"]
+    return expand(names, _grids(options, names), sources, _seeds(options["seeds"]), preset, steps)
+
+
+def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, str], list[float]]:
+    grids: dict[tuple[str, str], list[float]] = {}
+    if "betas" in options:
+        takers = [name for name in names if "beta" in hyperparameter_fields(find_method(name))]
+        if not takers:
+            raise UsageError(f"--betas is given, but none of {', '.join(names)} has a beta; add betavae.")
+        grids |= {(name, "beta"): _values(f"{name}.beta", options["betas"]) for name in takers}
+    for setting in options["set"]:
+        target, equals, values = setting.partition("=")
+        method, dot, name = target.partition(".")
+        if not (equals and dot and method and name):
+            raise UsageError(f"--set takes METHOD.NAME=VALUE,VALUE, such as betavae.beta=1,4, not {setting!r}.")
+        grids[method, name] = _values(target, values)
+    return grids
+
+
+def _values(target: str, text: str) -> list[float]:
+    """The values of one hyperparameter: numbers, or the word grid for the literature's."""
+    if text == "grid":
+        method, _, name = target.partition(".")
+        known = hyperparameter_fields(find_method(method))
+        grid = known[name].metadata.get("grid") if name in known else None
+        if not grid:
+            raise UsageError(f"{target} has no grid; give its values.")
+        return list(grid)
+    try:
+        return [float(item) for item in _items(target, text)]
+    except ValueError as error:
+        raise UsageError(f"{target} is {text!r}; it takes numbers such as 1,4,16, or grid.") from error
+
+
+def _seeds(text: str) -> list[int]:
+    seeds: list[int] = []
+    for item in _items("seeds", text):
+        first, dash, last = item.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(f"seeds is {text!r}; it takes whole numbers such as 0,1,2 or a range such as 0-4.")
+        span = range(int(first), int(last or first) + 1)
+        if not span or len(span) > 100_000:
+            raise UsageError(f"seeds {item!r} is no range of seeds; write the lower one first, such as 0-4.")
+        seeds += span
+    return seeds
+
+
+def _items(name: str, text: str) -> list[str]:
+    """The comma-separated items, none of them empty."""
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise UsageError(f"{name} is {text!r}; it takes one or more values with commas between.")
+    return items
+
+
+def _whole(name: str, text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise UsageError(f"{name} is {text!r}; it takes a whole number of at least {least}.")
+    return int(text)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _workplace(options: Mapping[str, Any]) -> Any:
+    import torch
+
+    from benchmark.scheduler import Workplace, default_jobs
+    from benchmark.scoring import chosen_metrics
+
+    device = options["device"]
+    if device not in DEVICES:
+        raise UsageError(f"device is {device!r}; choose from {', '.join(DEVICES)}.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.")
+    jobs = _whole("jobs", options["jobs"], 1) if "jobs" in options else default_jobs(device)
+    threads = _whole("threads", options["threads"], 1)
+    names = tuple(chosen_metrics(_items("metrics", options["metrics"])))
+    return Workplace(Path(options["out"]), device, jobs, threads, _path(options.get("data_dir")), names)
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse, before any work is done, a folder that cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
+
+
+# --- list ------------------------------------------------------------------------------------------
+
+
+def _list(given: Sequence[str]) -> int:
+    if len(given) > 1:
+        raise UsageError(f"list takes one of {', '.join(LISTS)}, not {' '.join(given)!r}.")
+    if given and given[0] not in LISTS:
+        raise unknown("list", given[0], LISTS)
+    tables: dict[str, Callable[[], TextTable]] = {
+        "methods": _methods_table,
+        "metrics": _metrics_table,
+        "datasets": _datasets_table,
+        "presets": _presets_table,
+    }
+    for name in given or LISTS:
+        _console().print(tables[name]())
+    return 0
+
+
+def _methods_table() -> TextTable:
+    table = TextTable("method", "what it is", "hyperparameters (default; literature's grid)", title="methods")
+    for name, cls in sorted(methods.REGISTRY.items()):
+        settings = [_describe_hyperparameter(field) for field in hyperparameter_fields(cls).values()]
+        table.add_row(name, _first_line(cls.__doc__), "\n".join(settings) or "none")
+    return table
+
+
+def _describe_hyperparameter(field: Field[Any]) -> str:
+    grid = ", ".join(f"{value:g}" for value in field.metadata.get("grid", ()))
+    return f"{field.name}: {field.metadata.get('meaning', '')} ({field.default:g}{f'; {grid}' if grid else ''})"
+
+
+def _metrics_table() -> TextTable:
+    headers = ("metric", "version", "range", "better", "chance", "ceiling", "what it is", "reference")
+    table = TextTable(*headers, title="metrics")
+    for name, metric in sorted(metrics.REGISTRY.items()):
+        low, high = metric.range
+        better = "higher" if metric.higher_is_better else "lower"
+        first = _first_line(metric.function.__doc__)
+        span = f"{low:g} to {high:g}"
+        table.add_row(name, str(metric.version), span, better, metric.chance, metric.ceiling, first, metric.reference)
+    return table
+
+
+def _datasets_table() -> TextTable:
+    table = TextTable("data set", "images", "shape", "factors", "what it is", title="data sets")
+    for name in sorted(datasets.REGISTRY):
+        data = datasets.load(name)
+        factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
+        shape = " x ".join(map(str, data.image_shape))
+        table.add_row(name, f"{len(data):,}", shape, factors, _first_line(datasets.REGISTRY[name].__doc__))
+    return table
+
+
+def _presets_table() -> TextTable:
+    headers = ("preset", "steps", "batch", "latents", "networks", "optimiser", "rows encoded", "what it is")
+    table = TextTable(*headers, title="presets")
+    for name, preset in PRESETS.items():
+        rows = f"{preset.train_rows:,} train, {preset.test_rows:,} test"
+        optimiser = f"{preset.optimiser.name}, {preset.optimiser.lr:g}"
+        numbers = (f"{preset.steps:,}", str(preset.batch), str(preset.latents))
+        table.add_row(name, *numbers, preset.architecture, optimiser, rows, preset.summary)
+    return table
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+# --- leaderboard -----------------------------------------------------------------------------------
+
+
+def _leaderboard(given: Sequence[str]) -> int:
+    parser = Parser(prog="run_benchmark.py leaderboard", allow_abbrev=False)
+    parser.add_argument("--out", metavar="DIR", default="results", help="output folder (default: results)")
+    parser.add_argument("--config", help=argparse.SUPPRESS)
+    out = Path(_options(parser, given)["out"])
+    from benchmark.store import RUNS, stored_runs
+
+    if not any(stored_runs(out)):
+        raise UsageError(f"{out / RUNS} holds no runs; name the --out of a run, or run first.")
+    _check_writable(out)
+    _write_and_print(out, None)
+    return 0
+
+
+def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
+    """Make tables and plots again, and print the leaderboards of those blocks (None: of all)."""
+    from benchmark.leaderboard import BLOCK, write_tables
+    from benchmark.plots import draw_all
+
+    runs, board = write_tables(out)
+    draw_all(out, runs, board)
+    for keys, rows in board.groupby(BLOCK):
+        if blocks is None or keys in blocks:
+            _console().print(_board_table(keys, rows))
+    print(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}")
+
+
+def _board_table(keys: Any, board: pd.DataFrame) -> TextTable:
+    dataset, source, preset, steps = keys
+    rows = board[["train_rows", "test_rows"]].max()
+    encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
+    title = f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; mean [95% interval over seeds]"
+    names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
+    shown = [name for name in names if board[f"{name}_n"].any() and name not in ("beta", "normalised_beta")]
+    table = TextTable("rank", "method", "hyperparameters", "seeds", *shown, title=title)
+    for _, row in board.iterrows():
+        failed = f" ({row['failed']} failed)" if row["failed"] else ""
+        cells = [_interval(*(row[f"{name}_{part}"] for part in ("mean", "low", "high"))) for name in shown]
+        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"]]))
+        table.add_row(str(row["rank"]), row["method"], settings, f"{row['seeds']}{failed}", *cells)
+    return table
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    digits = 3 if abs(mean) < 10 else 1
+    parts = [f"{value:.{digits}f}" for value in (mean, low, high) if not isnan(value)]
+    return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts)
+
+
+def _block_of(spec: RunSpec) -> tuple[Any, ...]:
+    return (spec.dataset, spec.source, spec.preset, spec.steps)
+
+
+def _console(stderr: bool = False) -> Console:
+    """A console as wide as the terminal, or wide enough for every table where there is none."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)

@@ -1,0 +1,43 @@
+"""Data sets by name. To add one, put a file in this folder that registers its loader."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmark.datasets.base import FactorDataset
+from benchmark.errors import unknown
+
+Loader = Callable[..., FactorDataset]
+REGISTRY: dict[str, Loader] = {}
+
+
+def register(name: str) -> Callable[[Loader], Loader]:
+    """Register a function `(device, data_dir) -> FactorDataset` under a name."""
+
+    def add(loader: Loader) -> Loader:
+        if name in REGISTRY:
+            raise ValueError(f"data set {name!r} is registered already, by {REGISTRY[name].__module__}")
+        REGISTRY[name] = loader
+        return loader
+
+    return add
+
+
+def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> FactorDataset:
+    """The data set of that name; its images are made when first asked for.
+
+    Args:
+        device: where images are gathered, for example "cpu" or "cuda".
+        data_dir: a folder that holds published files, used in place of a rendering.
+
+    Raises:
+        UsageError: no such data set, or `data_dir` lacks the published file.
+    """
+    if name not in REGISTRY:
+        raise unknown("data set", name, REGISTRY)
+    return REGISTRY[name](device=device, data_dir=Path(data_dir) if data_dir else None)
+
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,278 @@
+"""Figures of the same tables, and pictures of each run: pure functions of what is stored."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmark.leaderboard import BLOCK, CONFIGURATION
+from benchmark.presets import PRESETS
+from benchmark.scoring import TRAVERSED
+from benchmark.store import RunFolder, run_folder, write_atomically
+
+PANELS_A_ROW = 3
+GAP = 2  # pixels between images
+MARGIN = 96  # pixels left of a row of images, for its label
+HEADER = 22  # pixels above a grid of images, for its title
+COMPARED = 6  # configurations side by side, at most
+BETA_COLOURS = "viridis"
+SCORE_LIMITS = (-0.03, 1.03)
+RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
+
+
+def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
+    """Draw every figure of the stored runs into `<out>/plots`; returns the paths.
+
+    For each block (data set, source, preset, steps) a folder with `score_against_beta.png`,
+    `trade_off.png`, `kl_per_latent.png` and `traversals.png`, and for each run
+    `traversals/<run>.png` and `reconstructions/<run>.png`; the pictures of a run are drawn
+    once, since a finished run does not change.
+    """
+    paths = []
+    finished = runs[runs["state"] == "finished"]
+    for keys, block in finished.groupby(BLOCK):
+        folder = out / "plots" / block_name(block)
+        rows = board.merge(pd.DataFrame([keys], columns=BLOCK), on=BLOCK)
+        first_runs = _first_runs(block, rows)
+        figures = {
+            "score_against_beta.png": draw_score_against_beta(block, rows),
+            "trade_off.png": draw_trade_off(block),
+            "kl_per_latent.png": draw_kl_per_latent(out, first_runs),
+        }
+        for name, figure in figures.items():
+            if figure is not None:
+                paths.append(_save(figure, folder / name))
+        paths += _draw_run_pictures(out, folder, list(block["run"].unique()))
+        paths += _compare_traversals(folder, first_runs)
+    return paths
+
+
+def block_name(block: pd.DataFrame) -> str:
+    """A folder name for runs that compare: `dsprites-quick`, with what departs from the ordinary."""
+    dataset, source, preset, steps = block[BLOCK].iloc[0]
+    usual = preset in PRESETS and PRESETS[preset].steps == steps
+    parts = [dataset, *([] if source == "rendered" else [source]), preset, *([] if usual else [f"{steps}steps"])]
+    return "-".join(parts)
+
+
+def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+    """Each metric's score against beta: a point a run, the mean and its 95% interval a configuration."""
+    wide = _wide(block)
+    names = _score_names(block)
+    if "beta" not in wide or not names:
+        return None
+    figure, axes = _panels(len(names), "Score against beta", block)
+    for name, axis in zip(names, axes, strict=True):
+        sns.scatterplot(wide, x="beta", y=name, hue="method", alpha=0.5, s=22, ax=axis, legend=axis is axes[0])
+        summary = board.dropna(subset=["beta_mean"]).sort_values("beta_mean")
+        for method, rows in summary.groupby("method"):
+            mean, colour = rows[f"{name}_mean"], _colour_of(method, wide)
+            low, high = (rows[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
+            axis.errorbar(rows["beta_mean"], mean, [mean - low, high - mean], color=colour, capsize=4, marker="o")
+        for level, style in (("chance", ":"), ("ceiling", "--")):
+            _mark_level(axis, wide, name, level, style)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda beta, _: f"{beta:g}")
+        axis.set(title=name, xlabel="beta (weight of the KL term)", ylabel=_score_label(block, name), ylim=SCORE_LIMITS)
+    return figure
+
+
+def draw_trade_off(block: pd.DataFrame) -> Figure | None:
+    """Each metric's score against the reconstruction, a point a run, coloured by beta."""
+    wide = _wide(block)
+    names = _score_names(block)
+    if "reconstruction" not in wide or not names:
+        return None
+    figure, axes = _panels(len(names), "The price of disentanglement", block)
+    betas = wide["beta"] if "beta" in wide else pd.Series(np.nan, index=wide.index)
+    norm = LogNorm(max(betas.min(), 1e-3), max(betas.max(), 2e-3)) if betas.gt(0).any() else None
+    palette = sns.color_palette(BETA_COLOURS, as_cmap=True)
+    markers = dict(zip(sorted(wide["method"].unique()), "osD^vP*X", strict=False))
+    for name, axis in zip(names, axes, strict=True):
+        for method, rows in wide.groupby("method"):
+            coloured = betas[rows.index].notna() if norm else pd.Series(False, index=rows.index)
+            marker = markers.get(method, "o")
+            with_beta, without = rows[coloured], rows[~coloured]
+            style = {"marker": marker, "edgecolor": "grey"}
+            x, y = with_beta["reconstruction"], with_beta[name]
+            axis.scatter(x, y, c=betas[with_beta.index], cmap=palette, norm=norm, label=method, **style)
+            axis.scatter(without["reconstruction"], without[name], color="grey", **style)
+        axis.set(title=name, xlabel=RECONSTRUCTION, ylabel=_score_label(block, name), ylim=SCORE_LIMITS)
+    axes[0].legend(title="method", loc="best")
+    if norm:
+        bar = figure.colorbar(ScalarMappable(norm, palette), ax=list(axes), label="beta")
+        present = sorted(betas.dropna().unique())
+        bar.set_ticks(present, labels=[f"{beta:g}" for beta in present])
+        bar.minorticks_off()
+    return figure
+
+
+def draw_kl_per_latent(out: Path, runs: dict[str, str]) -> Figure | None:
+    """KL of each latent against steps, a panel a configuration, in the order of the final KL."""
+    histories = {label: pd.read_csv(run_folder(out, run).path / "history.csv") for label, run in runs.items()}
+    histories = {label: table for label, table in histories.items() if "kl_per_latent_0" in table}
+    if not histories:
+        return None
+    figure, axes = _panels(len(histories), "KL of each latent while training (first seed)", None, share_y=True)
+    for (label, history), axis in zip(histories.items(), axes, strict=True):
+        columns = sorted(history.filter(like="kl_per_latent_"), key=lambda name: -history[name].iloc[-1])
+        for colour, column in zip(sns.color_palette("rocket", len(columns)), columns, strict=True):
+            axis.plot(history["step"], history[column], color=colour, label=str(column).removeprefix("kl_per_latent_"))
+        axis.set(xlabel="step", ylabel="KL (nats an image)", title=label)
+        axis.legend(title="latent", fontsize="small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
+def draw_traversals(folder: RunFolder) -> Image.Image | None:
+    """A row a latent, in descending order of KL: its value from -3 to 3, the others held; None without pictures."""
+    traversals = folder.read_pictures().get("traversals")
+    if traversals is None:
+        return None
+    measures = folder.read_json("scores.json")["measures"]
+    kl = [measures.get(f"kl_per_latent_{j}") for j in range(len(traversals))]
+    order = sorted(range(len(kl)), key=lambda j: -(kl[j] or 0.0))
+    labels = [f"z{j}" if kl[j] is None else f"z{j}  {kl[j]:.2f} nats" for j in order]
+    title = f"{_label(folder)}: latent from {TRAVERSED[0]:g} to {TRAVERSED[-1]:g}"
+    return _image_grid(traversals[order], labels, title)
+
+
+def draw_reconstructions(folder: RunFolder) -> Image.Image | None:
+    """Originals over their reconstructions; None without pictures."""
+    pictures = folder.read_pictures()
+    if "reconstructions" not in pictures:
+        return None
+    images = np.stack([pictures["originals"], pictures["reconstructions"]])
+    loss = folder.read_json("scores.json")["measures"].get("reconstruction")
+    suffix = "" if loss is None else f": reconstruction loss {loss:.0f} nats an image"
+    return _image_grid(images, ["original", "reconstructed"], _label(folder) + suffix)
+
+
+def _draw_run_pictures(out: Path, folder: Path, runs: Sequence[str]) -> list[Path]:
+    paths = []
+    for run in runs:
+        for kind, draw in (("traversals", draw_traversals), ("reconstructions", draw_reconstructions)):
+            path = folder / kind / f"{run}.png"
+            if not path.exists():
+                picture = draw(run_folder(out, run))
+                if picture is None:
+                    continue
+                _save_picture(picture, path)
+            paths.append(path)
+    return paths
+
+
+def _compare_traversals(folder: Path, runs: dict[str, str]) -> list[Path]:
+    """Traversals of the first seed of each configuration, side by side."""
+    files = [folder / "traversals" / f"{run}.png" for run in runs.values()]
+    pictures = [Image.open(file) for file in files if file.exists()][:COMPARED]
+    if len(pictures) < 2:
+        return []
+    sheet = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width
+    return [_save_picture(sheet, folder / "traversals.png")]
+
+
+def _first_runs(block: pd.DataFrame, board: pd.DataFrame) -> dict[str, str]:
+    """The run of the lowest seed of each configuration, by a label, beta and then name ascending."""
+    runs = block.drop_duplicates("run").sort_values("seed").drop_duplicates(CONFIGURATION)
+    order = "beta_mean" if "beta_mean" in board else "rank"
+    runs = runs.merge(board.drop_duplicates(CONFIGURATION)[[*CONFIGURATION, order]], on=CONFIGURATION)
+    runs = runs.sort_values([order, "method", "hyperparameters"])
+    return {f"{row.method} {row.hyperparameters}".strip(): str(row.run) for row in runs.itertuples()}
+
+
+def _wide(block: pd.DataFrame) -> pd.DataFrame:
+    """One row a run, one column a metric."""
+    scored = block.dropna(subset=["metric"])
+    return scored.pivot_table(index=["run", "method"], columns="metric", values="value").reset_index()
+
+
+def _score_names(block: pd.DataFrame) -> list[str]:
+    """The leaderboard columns that metrics (not measures) give, headlines before their other columns."""
+    scored = block[block["metric_version"].notna() & block["column"].fillna(False)]
+    return sorted(scored["metric"].unique())
+
+
+def _score_label(block: pd.DataFrame, name: str) -> str:
+    # A metric's direction stands with its headline, of which its other columns are variants.
+    direction = block.loc[block["metric"] == name.partition(".")[0], "direction"].iloc[0]
+    return f"score ({'higher' if direction > 0 else 'lower'} is better)"
+
+
+def _panels(count: int, title: str, block: pd.DataFrame | None, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+    columns = min(count, PANELS_A_ROW)
+    rows = -(-count // columns)
+    sns.set_theme(style="whitegrid", context="notebook")
+    figure = Figure(figsize=(4.6 * columns + 0.6, 3.9 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    for empty in grid.flat[count:]:
+        empty.set_axis_off()
+    if block is not None:
+        dataset, source, preset, steps = block[BLOCK].iloc[0]
+        seeds = block["seed"].nunique()
+        title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
+    figure.suptitle(title)
+    return figure, list(grid.flat[:count])
+
+
+def _colour_of(method: object, wide: pd.DataFrame) -> tuple[float, float, float]:
+    methods = list(wide["method"].unique())
+    colours = sns.color_palette(n_colors=len(methods))
+    return colours[methods.index(method)]
+
+
+def _mark_level(axis: Axes, wide: pd.DataFrame, metric: str, level: str, style: str) -> None:
+    """A horizontal line at the metric's mean chance level or ceiling, where its values tell one."""
+    family, _, column = metric.partition(".")
+    name = f"{family}.{level}_{column}" if column else f"{family}.{level}"
+    if name in wide:
+        height = wide[name].mean()
+        axis.axhline(height, color="grey", linestyle=style, linewidth=1)
+        axis.annotate(level, (0.01, height), xycoords=("axes fraction", "data"), color="grey", va="bottom", size=9)
+
+
+def _label(folder: RunFolder) -> str:
+    spec = folder.read_json("spec.json")
+    settings = [f"{name}={value:g}" for name, value in spec["hyperparameters"].items()]
+    return " ".join([spec["method"], *settings])
+
+
+def _image_grid(images: np.ndarray, labels: Sequence[str], title: str) -> Image.Image:
+    """Images (rows, columns, C, H, W) as one picture, a label left of each row and a title above."""
+    rows, columns, channels, height, width = images.shape
+    framed = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
+    flat = framed.transpose(0, 3, 1, 4, 2).reshape(rows * (height + GAP), columns * (width + GAP), channels)
+    colour = flat.repeat(3, axis=2) if channels == 1 else flat
+    picture = Image.new("RGB", (MARGIN + colour.shape[1], HEADER + colour.shape[0]), "white")
+    picture.paste(Image.fromarray(colour), (MARGIN, HEADER))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    draw.text((MARGIN, 3), title, fill="black", font=font)
+    for row, label in enumerate(labels):
+        middle = HEADER + row * (height + GAP) + height // 2
+        draw.text((MARGIN - 6, middle), label, fill="black", font=font, anchor="rm")
+    return picture
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    write_atomically(path, content.getvalue())
+    return path
+
+
+def _save_picture(picture: Image.Image, path: Path) -> Path:
+    content = io.BytesIO()
+    picture.save(content, format="png")
+    write_atomically(path, content.getvalue())
+    return path

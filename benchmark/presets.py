@@ -1,0 +1,57 @@
+"""Training protocols by name: everything about a run but the method, the data and the seed."""
+
+from dataclasses import dataclass
+
+from methods.base import Optimiser
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A training protocol.
+
+    Attributes:
+        summary: one line, with the source.
+        architecture: a name in `methods.networks.ARCHITECTURES`.
+        latents: number of latents, D.
+        steps: optimiser steps of each player.
+        batch: images a step.
+        optimiser: for every player that names none of its own.
+        train_rows, test_rows: distinct random images encoded for the metrics.
+    """
+
+    summary: str
+    architecture: str
+    latents: int
+    steps: int
+    batch: int
+    optimiser: Optimiser
+    train_rows: int = 10_000
+    test_rows: int = 5_000
+
+
+PRESETS = {
+    "quick": Preset(
+        summary="the study's networks on a budget of minutes: see what beta does, not what a method can reach",
+        architecture="locatello2019",
+        latents=10,
+        steps=1_500,
+        batch=64,
+        optimiser=Optimiser("Adam", lr=1e-3),
+    ),
+    "standard": Preset(
+        summary="the 12,600-model study, Locatello et al. 2019",
+        architecture="locatello2019",
+        latents=10,
+        steps=300_000,
+        batch=64,
+        optimiser=Optimiser("Adam", lr=1e-4, options={"betas": (0.9, 0.999), "eps": 1e-8}),
+    ),
+    "higgins2017": Preset(
+        summary="the beta-VAE paper on 2D shapes, Higgins et al. 2017, appendix A.1 (steps and batch are ours)",
+        architecture="higgins2017",
+        latents=10,
+        steps=300_000,
+        batch=64,
+        optimiser=Optimiser("Adagrad", lr=1e-2),
+    ),
+}

@@ -1,0 +1,147 @@
+"""Scores a trained model: encodes once, then applies every metric to the same codes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import metrics
+from benchmark.datasets.base import FactorDataset
+from benchmark.errors import unknown
+from benchmark.harness import callable_networks, flatten_terms, stream
+from benchmark.spec import RunSpec
+from methods.base import Method
+from metrics import Metric, Table
+
+ENCODE_BATCH = 256
+ACTIVE_VARIANCE = 0.01
+TRAVERSED = np.linspace(-3, 3, 9)  # values of a latent, in standard deviations of the prior
+PICTURED_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The random images a run is scored on: indices of distinct training and test rows."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+    @property
+    def all(self) -> np.ndarray:
+        return np.concatenate([self.train, self.test])
+
+
+def draw_rows(spec: RunSpec, dataset: FactorDataset) -> Rows:
+    """The rows of a run: decided by its seed, as many as its preset says or, if fewer, two thirds and a third."""
+    rng = np.random.default_rng(stream(spec.seed, "rows"))
+    train, test = spec.protocol.train_rows, spec.protocol.test_rows
+    if train + test > len(dataset):
+        train, test = len(dataset) - len(dataset) // 3, len(dataset) // 3
+    drawn = rng.choice(len(dataset), train + test, replace=False)
+    return Rows(drawn[:train], drawn[train:])
+
+
+def chosen_metrics(names: Iterable[str]) -> dict[str, Metric]:
+    """The registered metrics of those names, each once; "all" stands for all of them."""
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        if name != "all" and name not in metrics.REGISTRY:
+            raise unknown("metric", name, [*metrics.REGISTRY, "all"])
+        chosen |= metrics.REGISTRY if name == "all" else {name: metrics.REGISTRY[name]}
+    return chosen
+
+
+@torch.inference_mode()
+def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
+    """Codes and factors of the rows, encoded in float32 on the data set's device."""
+    called = callable_networks(networks, "fp32")
+    codes = torch.cat([method.encode(called, dataset.images(part)) for part in _batches(rows.all)]).cpu().numpy()
+    factors = dataset.factors(rows.all).cpu().numpy()
+    n = len(rows.train)
+    return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names)
+
+
+def apply_metric(metric: Metric, table: Table, seed: int) -> dict[str, Any]:
+    """One metric's values and what a table must know of it; its random stream is its own, whatever else is scored.
+
+    Raises:
+        ValueError: a value is not finite, or the table does not suit the metric.
+    """
+    values = metric(table, np.random.default_rng(stream(seed, f"metric {metric.name}")))
+    bad = [name for name, value in values.items() if not np.isfinite(value)]
+    if bad:
+        raise ValueError(f"{metric.name} gave {values[bad[0]]} for {bad[0]!r}")
+    return {
+        "version": metric.version,
+        "columns": list(metric.columns),
+        "higher_is_better": metric.higher_is_better,
+        "values": values,
+    }
+
+
+@torch.inference_mode()
+def measure(
+    method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows, spec: RunSpec, table: Table
+) -> dict[str, float]:
+    """What the table says beside the metrics.
+
+    Returns:
+        The terms of the first player's loss on the test rows (such as `reconstruction`, `kl` and
+        `kl_per_latent_<j>`, in nats an image, one sample of the posterior each), `active_latents`
+        (variance of the code over the test rows above 0.01; Burda et al. 2016, section 2.1 of the
+        appendix on inactive units), and what the method reports of itself (such as `beta`).
+    """
+    called = callable_networks(networks, "fp32")
+    player = next(iter(method.players().values()))
+    noises = torch.Generator(dataset.device).manual_seed(stream(spec.seed, "measured noise"))
+    hyperparameters, steps = spec.resolve_hyperparameters(), spec.protocol.steps
+    sums: dict[str, Tensor] = {}
+    for part in _batches(rows.test):
+        noise = {
+            name: torch.randn(shape, generator=noises, device=dataset.device)
+            for name, shape in method.noise_shapes(len(part)).items()
+        }
+        terms = player.loss(called, dataset.images(part), noise, hyperparameters, steps)
+        del terms["loss"]  # losses of different weights do not compare
+        for name, term in terms.items():
+            sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(part)
+    means = flatten_terms({name: total / len(rows.test) for name, total in sums.items()})
+    active = int((table.codes_test.var(0) > ACTIVE_VARIANCE).sum())
+    return means | {"active_latents": active} | method.report(hyperparameters)
+
+
+@torch.inference_mode()
+def draw_pictures(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> dict[str, np.ndarray]:
+    """Images to look at, as bytes: originals and reconstructions (images, C, H, W), and traversals.
+
+    Traversals are (D, values, C, H, W): latent j set to each of `TRAVERSED`, the others as the
+    image with every factor at the middle of its range has them. Empty where the method cannot decode.
+    """
+    called = callable_networks(networks, "fp32")
+    originals = dataset.images(rows.test[:PICTURED_IMAGES])
+    middle = dataset.indices([[size // 2 for size in dataset.factor_sizes]])
+    base = method.encode(called, dataset.images(middle))
+    codes = base.repeat(base.shape[1], len(TRAVERSED), 1)
+    for j in range(base.shape[1]):
+        codes[j, :, j] = torch.as_tensor(TRAVERSED).to(codes)
+    try:
+        reconstructions = method.decode(called, method.encode(called, originals))
+        traversals = method.decode(called, codes.flatten(0, 1)).reshape(*codes.shape[:2], *dataset.image_shape)
+    except NotImplementedError:
+        return {}
+    return {
+        "originals": _to_bytes(originals),
+        "reconstructions": _to_bytes(reconstructions),
+        "traversals": _to_bytes(traversals),
+    }
+
+
+def _batches(indices: np.ndarray) -> list[np.ndarray]:
+    return [indices[start : start + ENCODE_BATCH] for start in range(0, len(indices), ENCODE_BATCH)]
+
+
+def _to_bytes(images: Tensor) -> np.ndarray:
+    return (images * 255).round().to(torch.uint8).cpu().numpy()

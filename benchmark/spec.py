@@ -1,0 +1,148 @@
+"""What a run is: its specification, the name that follows from it, and sweeps of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from typing import Any
+
+import methods
+from benchmark.errors import UsageError, unknown
+from benchmark.presets import PRESETS, Preset
+from methods.base import Method, hyperparameter_fields, hyperparameters_of
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that decides a run's result, and nothing else.
+
+    Hyperparameters that are not given take the method's defaults; 4 and 4.0 are one run.
+
+    Attributes:
+        source: where the data set's images come from (`FactorDataset.source`).
+        steps: None takes the preset's.
+        seed: at least 0; decides the initial weights, the batches, the noise and the scored rows.
+
+    Raises:
+        UsageError: a name is unknown or a value out of its range.
+    """
+
+    method: str
+    hyperparameters: Mapping[str, float] = field(default_factory=dict, hash=False)
+    dataset: str = "dsprites"
+    preset: str = "quick"
+    seed: int = 0
+    steps: int | None = None
+    source: str = "rendered"
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise unknown("preset", self.preset, PRESETS)
+        if self.seed < 0:
+            raise UsageError(f"seed {self.seed} is negative; seeds are 0, 1, 2, ...")
+        steps = PRESETS[self.preset].steps if self.steps is None else self.steps
+        if steps < 1:
+            raise UsageError(f"steps is {steps}; at least 1 is needed.")
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "hyperparameters", asdict(self.resolve_hyperparameters()))
+
+    @property
+    def method_class(self) -> type[Method]:
+        return find_method(self.method)
+
+    @property
+    def protocol(self) -> Preset:
+        """The preset with this run's number of steps."""
+        assert self.steps is not None
+        return replace(PRESETS[self.preset], steps=self.steps)
+
+    def resolve_hyperparameters(self) -> Any:
+        """The method's hyperparameters as its own frozen dataclass."""
+        cls = self.method_class
+        try:
+            return hyperparameters_of(cls, self.hyperparameters)
+        except KeyError as error:
+            raise _no_such_hyperparameter(cls, error.args[0]) from error
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The specification as plain values, with the protocol spelt out: what `spec.json` holds."""
+        protocol = asdict(self.protocol)
+        del protocol["summary"]
+        return {
+            "method": self.method,
+            "method_version": self.method_class.version,
+            "hyperparameters": dict(self.hyperparameters),
+            "dataset": self.dataset,
+            "source": self.source,
+            "preset": self.preset,
+            "protocol": protocol,
+            "seed": self.seed,
+        }
+
+    @property
+    def run_id(self) -> str:
+        """A name to read, ended by the SHA-256 of the canonical JSON: `betavae-beta4-dsprites-quick-s0-3f9c...`."""
+        digest = hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()
+        settings = [f"{name}{value:g}" for name, value in self.hyperparameters.items()]
+        return "-".join([self.method, *settings, self.dataset, self.preset, f"s{self.seed}", digest[:10]])
+
+
+def find_method(name: str) -> type[Method]:
+    """The registered method of that name; UsageError with the nearest one if there is none."""
+    if name not in methods.REGISTRY:
+        raise unknown("method", name, methods.REGISTRY)
+    return methods.REGISTRY[name]
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, whole numbers without a fraction."""
+    return json.dumps(_with_whole_numbers(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def expand(
+    method_names: Iterable[str],
+    grids: Mapping[tuple[str, str], Sequence[float]],
+    datasets: Mapping[str, str],
+    seeds: Iterable[int],
+    preset: str,
+    steps: int | None,
+) -> list[RunSpec]:
+    """Every run of a sweep: each method over its grids, on each data set, for each seed.
+
+    Args:
+        grids: values for each (method, hyperparameter); one that is not named keeps its default.
+        datasets: each data set's name and source.
+
+    Returns:
+        The runs without repetition, seeds outermost, so that an unfinished sweep compares all methods.
+    """
+    specs: dict[str, RunSpec] = {}
+    seeds, method_names = list(seeds), list(method_names)
+    for method, name in grids:
+        if method not in method_names:
+            raise UsageError(f"{method}.{name} is set, but {method!r} is not among the methods of this sweep.")
+    for seed, (dataset, source), method in product(seeds, datasets.items(), method_names):
+        own = {name: values for (owner, name), values in grids.items() if owner == method}
+        for values in product(*own.values()):
+            settings = dict(zip(own, values, strict=True))
+            spec = RunSpec(method, settings, dataset, preset, seed, steps, source)
+            specs[spec.run_id] = spec
+    return list(specs.values())
+
+
+def _no_such_hyperparameter(cls: type[Method], name: str) -> UsageError:
+    known = hyperparameter_fields(cls)
+    if not known:
+        return UsageError(f"{cls.name} has no hyperparameters, so {name!r} cannot be set.")
+    return unknown(f"hyperparameter of {cls.name}", name, known)

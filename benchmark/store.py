@@ -1,0 +1,118 @@
+"""A run's folder: what it holds, written so that a reader sees a whole file or none."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save
+from torch import nn
+
+RUNS = "runs"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put the content at the path by way of a temporary file beside it and a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes it private
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run.
+
+    spec.json: what the run is. history.csv, model.safetensors, environment.json (written last of
+    these): its training. scores.json, pictures.npz: its scores and images. status.json, written
+    last of all: whether it finished or why it failed. progress.json stands there while it runs.
+    """
+
+    path: Path
+
+    @property
+    def trained(self) -> bool:
+        """Whether training is over and stored, whatever became of the scoring."""
+        return (self.path / "environment.json").is_file()
+
+    @property
+    def finished(self) -> bool:
+        return self.read_json("status.json").get("state") == "finished"
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The JSON object in that file; empty where there is no such file or it is damaged."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(content, indent=1, allow_nan=False)
+        write_atomically(self.path / name, f"{text}\n".encode())
+
+    def write_training(
+        self, networks: nn.ModuleDict, history: list[dict[str, float]], environment: dict[str, Any]
+    ) -> None:
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.path / "history.csv", table.getvalue().encode())
+        # Plain memory order, so that the file does not depend on how the device lays weights out.
+        state = {name: weights.cpu().contiguous() for name, weights in networks.state_dict().items()}
+        write_atomically(self.path / "model.safetensors", save(state))
+        self.write_json("environment.json", environment)
+
+    def load_networks(self, networks: nn.ModuleDict) -> None:
+        """Put the stored weights into the networks."""
+        networks.load_state_dict(load_file(self.path / "model.safetensors"))
+
+    def write_pictures(self, pictures: dict[str, np.ndarray]) -> None:
+        content = io.BytesIO()
+        np.savez_compressed(content, **pictures)  # type: ignore[arg-type]
+        write_atomically(self.path / "pictures.npz", content.getvalue())
+
+    def read_pictures(self) -> dict[str, np.ndarray]:
+        """The pictures by name, none where the run has none."""
+        try:
+            with np.load(self.path / "pictures.npz", allow_pickle=False) as stored:
+                return dict(stored)
+        except FileNotFoundError:
+            return {}
+
+    def write_progress(self, content: dict[str, Any]) -> None:
+        """Say how far the run is; a reader may see it late, and losing it loses nothing."""
+        temporary = self.path / ".progress.json.tmp"
+        temporary.write_text(json.dumps(content))
+        temporary.replace(self.path / "progress.json")
+
+    def clear_progress(self) -> None:
+        (self.path / "progress.json").unlink(missing_ok=True)
+
+
+def run_folder(out: Path, run_id: str) -> RunFolder:
+    """The folder of the run of that id under the output folder, whether it exists or not."""
+    return RunFolder(out / RUNS / run_id)
+
+
+def stored_runs(out: Path) -> Iterator[RunFolder]:
+    """The folders of all runs under the output folder, by name."""
+    folders = (out / RUNS).iterdir() if (out / RUNS).is_dir() else iter(())
+    for path in sorted(folders):
+        if (path / "spec.json").is_file():
+            yield RunFolder(path)

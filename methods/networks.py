@@ -1,0 +1,111 @@
+"""Encoders and decoders of the papers, by architecture. Decoders end in logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from torch import nn
+
+ImageShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A pair of network makers: encoder(image_shape, outputs), decoder(latents, image_shape)."""
+
+    encoder: Callable[[ImageShape, int], nn.Module]
+    decoder: Callable[[int, ImageShape], nn.Module]
+
+
+def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
+    """Images (B, C, 64, 64) -> (B, outputs): four convolutions of stride 2 and one hidden layer of 256.
+
+    Reference: Locatello et al. 2019, "Challenging common assumptions ...", Table 1.
+    """
+    channels = image_shape[0]
+    return _initialised(
+        nn.Sequential(
+            nn.Conv2d(channels, 32, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, 32, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(32, 64, 2, stride=2),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(64, 64, 2, stride=2),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 256),
+            nn.ReLU(inplace=True),
+            nn.Linear(256, outputs),
+        )
+    )
+
+
+def conv_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
+    """Codes (B, latents) -> logits (B, C, 64, 64): the encoder's mirror (same reference)."""
+    channels = image_shape[0]
+    return _initialised(
+        nn.Sequential(
+            nn.Linear(latents, 256),
+            nn.ReLU(inplace=True),
+            nn.Linear(256, 64 * 4 * 4),
+            nn.ReLU(inplace=True),
+            nn.Unflatten(1, (64, 4, 4)),
+            nn.ConvTranspose2d(64, 64, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
+        )
+    )
+
+
+def fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
+    """Images (B, C, H, W) -> (B, outputs): two hidden layers of 1200, ReLU.
+
+    Reference: Higgins et al. 2017, appendix A.1, Table 1 (2D shapes).
+    """
+    return _initialised(
+        nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(prod(image_shape), 1200),
+            nn.ReLU(inplace=True),
+            nn.Linear(1200, 1200),
+            nn.ReLU(inplace=True),
+            nn.Linear(1200, outputs),
+        )
+    )
+
+
+def fc_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
+    """Codes (B, latents) -> logits (B, C, H, W): three hidden layers of 1200, tanh (same reference)."""
+    return _initialised(
+        nn.Sequential(
+            nn.Linear(latents, 1200),
+            nn.Tanh(),
+            nn.Linear(1200, 1200),
+            nn.Tanh(),
+            nn.Linear(1200, 1200),
+            nn.Tanh(),
+            nn.Linear(1200, prod(image_shape)),
+            nn.Unflatten(1, image_shape),
+        )
+    )
+
+
+def _initialised(network: nn.Module) -> nn.Module:
+    """Glorot uniform weights and zero biases, the initial state of the study's code."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network
+
+
+ARCHITECTURES = {
+    "locatello2019": Architecture(conv_encoder, conv_decoder),
+    "higgins2017": Architecture(fc_encoder, fc_decoder),
+}

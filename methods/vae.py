@@ -1,0 +1,92 @@
+"""The variational autoencoder, and what every method built on it shares."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from methods import register
+from methods.base import Method, Networks, Noise, Player, Terms
+from methods.networks import ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A batch's posteriors q(z|x) = N(mean, diag exp(log_variance)) and a sample of each, all (B, D)."""
+
+    mean: Tensor
+    log_variance: Tensor
+    sample: Tensor
+
+    @cached_property
+    def kl_per_latent(self) -> Tensor:
+        """KL(q(z_j|x) || N(0, 1)) of each latent in nats, averaged over the batch: (D,)."""
+        kl = 0.5 * (self.mean**2 + self.log_variance.exp() - 1 - self.log_variance)
+        return kl.mean(0)
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q(z|x) || N(0, I)) in nats, averaged over the batch: scalar."""
+        return self.kl_per_latent.sum()
+
+
+def bernoulli_loss(logits: Tensor, images: Tensor) -> Tensor:
+    """-log p(x|z) in nats for Bernoulli pixels: summed over pixels, averaged over the batch."""
+    return functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
+
+
+@register("vae")
+class VAE(Method):
+    """Variational autoencoder: minimises reconstruction + KL, both in nats an image.
+
+    A method built on it overrides `regulariser`, the term beside the reconstruction.
+
+    Reference: Kingma and Welling 2014, "Auto-encoding variational Bayes", eqs. 8 and 10.
+    """
+
+    def build(self) -> dict[str, nn.Module]:
+        architecture = ARCHITECTURES[self.architecture]
+        return {
+            "encoder": architecture.encoder(self.image_shape, 2 * self.latents),
+            "decoder": architecture.decoder(self.latents, self.image_shape),
+        }
+
+    def players(self) -> dict[str, Player]:
+        return {"model": Player(("encoder", "decoder"), self.loss)}
+
+    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        return {"posterior": (batch, self.latents)}
+
+    def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: int) -> Terms:
+        """The negative evidence lower bound with this method's regulariser, in nats an image."""
+        mean, log_variance = networks["encoder"](batch).chunk(2, dim=1)
+        sample = mean + noise["posterior"] * torch.exp(log_variance / 2)
+        latents = Latents(mean, log_variance, sample)
+        reconstruction = bernoulli_loss(networks["decoder"](sample), batch)
+        return {
+            "loss": reconstruction + self.regulariser(networks, latents, hyperparameters, step),
+            "reconstruction": reconstruction,
+            "kl": latents.kl,
+            "kl_per_latent": latents.kl_per_latent,
+        }
+
+    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: int) -> Tensor:
+        """What is added to the reconstruction, in nats an image: scalar."""
+        return latents.kl
+
+    def encode(self, networks: Networks, images: Tensor) -> Tensor:
+        """The posterior means (B, D)."""
+        return networks["encoder"](images).chunk(2, dim=1)[0]
+
+    def decode(self, networks: Networks, codes: Tensor) -> Tensor:
+        """The Bernoulli means (B, C, H, W)."""
+        return torch.sigmoid(networks["decoder"](codes))
+
+    def report(self, hyperparameters: Any) -> dict[str, float]:
+        """beta (1 for a plain VAE) and beta * latents / pixels (Higgins et al. 2017, section 4.2)."""
+        beta = getattr(hyperparameters, "beta", 1.0)
+        return {"beta": beta, "normalised_beta": beta * self.latents / prod(self.image_shape)}

@@ -1,0 +1,103 @@
+"""What a metric is: a pure function of codes and factors, and what is declared about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Values = dict[str, float]  # the headline number under "score", others by stable names
+
+
+class Table:
+    """Codes and ground-truth factors of the rows that a metric trains and tests on.
+
+    Args:
+        codes: (N, D), finite.
+        factors: (N, K), integers; each factor takes at least two values.
+        codes_test, factors_test: rows for testing; without them the last third of the rows tests.
+        factor_names: K names, "factor_0" and so on by default.
+
+    Raises:
+        ValueError: the arrays do not fit this description; the message says where.
+    """
+
+    def __init__(
+        self,
+        codes: ArrayLike,
+        factors: ArrayLike,
+        codes_test: ArrayLike | None = None,
+        factors_test: ArrayLike | None = None,
+        factor_names: Sequence[str] | None = None,
+    ) -> None:
+        if (codes_test is None) != (factors_test is None):
+            raise ValueError("codes_test and factors_test go together; give both or neither.")
+        self.codes, self.factors = _rows(codes, factors, "codes", "factors")
+        if codes_test is None or factors_test is None:
+            first = len(self.codes) - len(self.codes) // 3
+            self.codes, self.codes_test = np.split(self.codes, [first])
+            self.factors, self.factors_test = np.split(self.factors, [first])
+        else:
+            self.codes_test, self.factors_test = _rows(codes_test, factors_test, "codes_test", "factors_test")
+        if min(len(self.codes), len(self.codes_test)) < 2:
+            raise ValueError("there are too few rows; at least two to train and two to test on are needed.")
+        if (self.codes.shape[1], self.factors.shape[1]) != (self.codes_test.shape[1], self.factors_test.shape[1]):
+            raise ValueError("training and test rows have different numbers of columns.")
+        names = factor_names if factor_names is not None else [f"factor_{k}" for k in range(self.factors.shape[1])]
+        self.factor_names = tuple(str(name) for name in names)
+        if len(set(self.factor_names)) != self.factors.shape[1]:
+            raise ValueError(
+                f"factor_names are {self.factor_names}; one name for each factor is needed, all different."
+            )
+        for k, name in enumerate(self.factor_names):
+            if (self.factors[:, k] == self.factors[0, k]).all():
+                raise ValueError(f"factor {name!r} takes one value only in the training rows; leave it out.")
+
+
+def _rows(codes: ArrayLike, factors: ArrayLike, codes_name: str, factors_name: str) -> tuple[np.ndarray, np.ndarray]:
+    arrays = []
+    for name, given in ((codes_name, codes), (factors_name, factors)):
+        array = np.asarray(given)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name} holds {array.dtype}; numbers are needed.")
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(f"{name} has shape {array.shape}; (rows, columns) are needed.")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds nan or infinity.")
+        arrays.append(array)
+    if len(arrays[0]) != len(arrays[1]):
+        lengths = f"{codes_name} has {len(arrays[0])} rows and {factors_name} {len(arrays[1])}"
+        raise ValueError(f"{lengths}; they must match.")
+    if (arrays[1] != np.rint(arrays[1])).any():
+        raise ValueError(f"{factors_name} holds fractions; number the values of each factor 0, 1, 2, ...")
+    return arrays[0].astype(np.float64), arrays[1].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's function and what is declared about it.
+
+    Attributes:
+        function: `(table, rng, **options) -> Values`; the same `rng` state gives the same values.
+        version: raised whenever a change here changes values.
+        range: least and greatest score.
+        higher_is_better: the score's direction.
+        chance: the score of codes that know nothing, in words.
+        ceiling: the greatest score that the true factors reach, in words.
+        reference: the paper.
+        columns: which of the values stand in the leaderboard.
+    """
+
+    name: str
+    function: Callable[..., Values]
+    version: int
+    range: tuple[float, float]
+    higher_is_better: bool
+    chance: str
+    ceiling: str
+    reference: str
+    columns: tuple[str, ...]
+
+    def __call__(self, table: Table, rng: np.random.Generator, **options: Any) -> Values:
+        return self.function(table, rng, **options)

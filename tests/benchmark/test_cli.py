@@ -1,0 +1,229 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import metrics
+from benchmark.cli import main
+from metrics import Metric
+
+ROOT = Path(__file__).parents[2]
+MINI = ["--datasets", "dsprites_mini", "--steps", "3", "--jobs", "1"]
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def _everything_under(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_main_job_end_to_end(out, capsys):
+    command = ["--methods", "betavae", "--betas", "1,4,16", "--seeds", "0-1", *MINI, "--out", str(out)]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "6 runs, 6 to do" in printed.err
+    assert "[6/6]" in printed.err
+    assert "256 + 128 rows" in printed.out
+    for beta in ("beta=1", "beta=4", "beta=16"):
+        assert beta in printed.out
+    board = pd.read_csv(out / "leaderboard.csv")
+    assert board["seeds"].tolist() == [2, 2, 2]
+    assert set(board["source"]) == {"rendered"}
+    assert len(list((out / "plots").rglob("*.png"))) == 4 + 2 * 6
+
+    before = _everything_under(out)
+    assert main(command) == 0
+    assert "6 runs, 0 to do" in capsys.readouterr().err
+    assert _everything_under(out) == before
+
+    for name in ("runs.csv", "leaderboard.csv"):
+        (out / name).unlink()
+    assert main(["leaderboard", "--out", str(out)]) == 0
+    assert _everything_under(out) == before
+
+
+def test_identical_commands_give_identical_scores(tmp_path):
+    tables = []
+    for jobs in ("1", "2"):
+        folder = tmp_path / jobs
+        assert main(["--seeds", "0-1", *MINI[:-1], jobs, "--out", str(folder)]) == 0
+        tables.append((folder / "leaderboard.csv").read_bytes())
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("--methods betvae", "unknown method 'betvae'; did you mean 'betavae'?"),
+        ("--methods vae,", "methods is 'vae,'"),
+        ("--betas -1", "betavae.beta is -1.0; it takes a number of at least 0."),
+        ("--betas 1,,2", "betavae.beta is '1,,2'"),
+        ("--betas one", "it takes numbers such as 1,4,16, or grid"),
+        ("--betas inf", "betavae.beta is inf"),
+        ("--methods vae --betas 2", "none of vae has a beta; add betavae"),
+        ("--set betavae.bta=3", "unknown hyperparameter of betavae 'bta'; did you mean 'beta'?"),
+        ("--set vae.beta=3", "vae has no hyperparameters"),
+        ("--set vae.beta=grid", "vae.beta has no grid"),
+        ("--set betavae", "--set takes METHOD.NAME=VALUE,VALUE"),
+        ("--set betvae.beta=grid", "did you mean 'betavae'?"),
+        ("--methods vae --set betavae.beta=3", "'betavae' is not among the methods"),
+        ("--preset quik", "did you mean 'quick'?"),
+        ("--datasets dsprite", "did you mean 'dsprites'?"),
+        ("--metrics migg", "did you mean 'mig'?"),
+        ("--metrics ,", "metrics is ','"),
+        ("--seeds 4-2", "seeds '4-2' is no range"),
+        ("--seeds x", "seeds is 'x'"),
+        ("--seeds -1", "seeds is '-1'"),
+        ("--steps 0", "steps is '0'; it takes a whole number of at least 1."),
+        ("--steps 1.5", "steps is '1.5'"),
+        ("--jobs 0", "jobs is '0'"),
+        ("--threads no", "threads is 'no'"),
+        ("--device gpu", "device is 'gpu'; choose from auto, cpu, cuda."),
+        ("--stepz 3", "unknown option '--stepz'; did you mean '--steps'?"),
+        ("--methods", "--methods"),
+        ("rnu", "unknown command 'rnu'; did you mean 'run'?"),
+        ("list method", "did you mean 'methods'?"),
+        ("list methods metrics", "list takes one of"),
+        ("--config none.toml", "cannot read none.toml"),
+        ("--data-dir /nowhere", "/nowhere holds no dsprites_ndarray"),
+        ("leaderboard --out /nowhere", "/nowhere/runs holds no runs"),
+        ("leaderboard --steps 3", "unknown option '--steps'"),
+    ],
+)
+def test_bad_usage_is_one_sentence(command, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu(capsys):
+    assert main(["--device", "cuda"]) == 2
+    assert "no CUDA GPU" in capsys.readouterr().err
+
+
+def test_unwritable_output(tmp_path, capsys):
+    (tmp_path / "file").write_text("kept")
+    assert main([*MINI, "--out", str(tmp_path / "file")]) == 2
+    assert "cannot write to" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_damaged_published_file_writes_nothing(out, tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz").write_bytes(b"PK broken")
+    assert main(["--data-dir", str(data), "--out", str(out)]) == 2
+    assert "damaged or not the published dSprites" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_dry_run_writes_nothing(out, capsys):
+    assert main(["--methods", "all", "--betas", "grid", "--dry-run", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "7 runs, 7 to do"
+    assert sum(line.endswith("  to do") for line in lines) == 7
+    assert not out.exists()
+
+
+def test_a_failed_run_exits_with_one(out, capsys, monkeypatch):
+    def break_down(table, rng):
+        raise ValueError("not today")
+
+    probe = Metric("probe", break_down, 1, (0, 1), True, "", "", "", ("score",))
+    monkeypatch.setitem(metrics.REGISTRY, "probe", probe)
+    assert main(["--methods", "vae", *MINI, "--metrics", "probe", "--out", str(out)]) == 1
+    printed = capsys.readouterr()
+    assert "FAILED (ValueError: not today)" in printed.err
+    assert "1 of 1 runs failed" in printed.err
+    assert "(1 failed)" in printed.out
+    assert pd.read_csv(out / "runs.csv")["reason"].tolist() == ["ValueError: not today"]
+
+
+def test_interruption_says_how_to_go_on(out, capsys, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.scheduler.run_all", interrupt)
+    assert main([*MINI, "--out", str(out)]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def _config(tmp_path, text):
+    path = tmp_path / "sweep.toml"
+    path.write_text(text)
+    return ["--config", str(path), "--dry-run"]
+
+
+def test_config_file(tmp_path, capsys):
+    text = 'methods = ["vae", "betavae"]\nseeds = "0-1"\nsteps = 7\ndatasets = "dsprites_mini"\n'
+    dotted = _config(tmp_path, text + "[set]\nbetavae.beta = [1, 2.5]\n")
+    assert main(dotted) == 0
+    first = capsys.readouterr().out
+    assert "6 runs" in first
+    assert "betavae-beta2.5-dsprites_mini-quick-s1-" in first
+    assert main([*dotted, "--seeds", "5"]) == 0
+    assert "3 runs" in capsys.readouterr().out
+    assert main(_config(tmp_path, text + '[set]\n"betavae.beta" = [1, 2.5]\n')) == 0
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps = [", "is no TOML file"),
+        ("stepz = 3", "unknown option in"),
+        ("steps = true", "steps in"),
+        ("steps = -3", "steps is '-3'"),
+        ("set = 3", "write [set]"),
+        ("dry-run = 1", "it takes true or false"),
+        ("methods = [[1]]", "methods in"),
+        ("betas = []", "betavae.beta is ''"),
+        ("config = 'a'", "unknown option in"),
+    ],
+)
+def test_bad_config_files(tmp_path, capsys, text, message):
+    assert main(_config(tmp_path, text)) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+def test_list(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("betavae", "beta_vae_score", "dsprites_mini", "higgins2017", "1, 2, 4, 6, 8, 16"):
+        assert word in printed
+    assert main(["list", "presets"]) == 0
+    assert "betavae" not in capsys.readouterr().out
+
+
+def test_front_door_and_progress_lines(tmp_path, monkeypatch):
+    """As a user would: a process of its own, two runs side by side, output that is no terminal."""
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), *MINI[:-1], "2", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\[2/2\] .* finished", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert np.isfinite(pd.read_csv(tmp_path / "out" / "leaderboard.csv")["mig_mean"]).all()
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert "--betas" in capsys.readouterr().out

@@ -1,0 +1,93 @@
+import pytest
+
+from benchmark.errors import UsageError
+from benchmark.spec import RunSpec, canonical_json, expand
+
+GOLDEN = {
+    "vae-dsprites-quick-s0-": RunSpec("vae"),
+    "betavae-beta4-dsprites-quick-s0-": RunSpec("betavae", {"beta": 4}),
+    "betavae-beta0.5-dsprites_mini-standard-s3-": RunSpec("betavae", {"beta": 0.5}, "dsprites_mini", "standard", 3),
+}
+
+
+def test_run_ids_never_change():
+    assert [spec.run_id for spec in GOLDEN.values()] == [
+        "vae-dsprites-quick-s0-748297446a",
+        "betavae-beta4-dsprites-quick-s0-87d7e80de2",
+        "betavae-beta0.5-dsprites_mini-standard-s3-e5bfe3e218",
+    ]
+
+
+def test_names_are_readable():
+    for start, spec in GOLDEN.items():
+        assert spec.run_id.startswith(start)
+
+
+def test_equal_values_are_one_run():
+    same = [RunSpec("betavae", {"beta": 4}), RunSpec("betavae", {"beta": 4.0}), RunSpec("betavae")]
+    assert len({spec.run_id for spec in same}) == 1
+    assert len(set(same)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "vae", "hyperparameters": {}},
+        {"hyperparameters": {"beta": 5}},
+        {"dataset": "dsprites_mini"},
+        {"preset": "standard"},
+        {"seed": 1},
+        {"steps": 10},
+        {"source": "published"},
+    ],
+)
+def test_what_changes_the_result_changes_the_name(change):
+    base = {"method": "betavae", "hyperparameters": {"beta": 4}}
+    assert RunSpec(**(base | change)).run_id != RunSpec(**base).run_id
+
+
+def test_the_presets_own_steps_are_the_same_run():
+    assert RunSpec("vae", steps=RunSpec("vae").protocol.steps).run_id == RunSpec("vae").run_id
+
+
+def test_canonical_json():
+    assert canonical_json({"b": 4.0, "a": [1.5, True, (2.0,)]}) == '{"a":[1.5,true,[2]],"b":4}'
+    with pytest.raises(ValueError, match="JSON"):
+        canonical_json({"a": float("inf")})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "betvae"}, "unknown method 'betvae'; did you mean 'betavae'"),
+        ({"method": "betavae", "preset": "quik"}, "did you mean 'quick'"),
+        ({"method": "betavae", "hyperparameters": {"bta": 1}}, "did you mean 'beta'"),
+        ({"method": "vae", "hyperparameters": {"beta": 1}}, "vae has no hyperparameters"),
+        ({"method": "betavae", "hyperparameters": {"beta": -1}}, "betavae.beta is -1; it takes a number of at least 0"),
+        ({"method": "betavae", "hyperparameters": {"beta": float("nan")}}, "betavae.beta is nan"),
+        ({"method": "betavae", "hyperparameters": {"beta": "4"}}, "betavae.beta is '4'"),
+        ({"method": "vae", "seed": -1}, "seed -1 is negative"),
+        ({"method": "vae", "steps": 0}, "steps is 0"),
+    ],
+)
+def test_bad_specifications(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        RunSpec(**arguments)
+
+
+def test_expand_crosses_everything_once():
+    grids = {("betavae", "beta"): [1, 4, 4.0]}
+    specs = expand(["vae", "betavae"], grids, {"dsprites_mini": "rendered"}, [0, 1], "quick", 5)
+    assert [(spec.method, dict(spec.hyperparameters), spec.seed) for spec in specs] == [
+        ("vae", {}, 0),
+        ("betavae", {"beta": 1}, 0),
+        ("betavae", {"beta": 4}, 0),
+        ("vae", {}, 1),
+        ("betavae", {"beta": 1}, 1),
+        ("betavae", {"beta": 4}, 1),
+    ]
+
+
+def test_a_grid_for_an_absent_method():
+    with pytest.raises(UsageError, match="not among the methods"):
+        expand(["vae"], {("betavae", "beta"): [1]}, {"dsprites": "rendered"}, [0], "quick", None)

@@ -1,0 +1,78 @@
+import json
+import stat
+
+import numpy as np
+import pytest
+
+from benchmark.store import RunFolder, run_folder, stored_runs, write_atomically
+
+
+def test_write_replaces_whole_files(tmp_path):
+    path = tmp_path / "deep" / "file.txt"
+    for content in (b"one", b"another"):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    write_atomically(path, b"old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_states(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert not folder.trained
+    assert not folder.finished
+    folder.write_json("environment.json", {})
+    folder.write_json("status.json", {"state": "failed"})
+    assert folder.trained
+    assert not folder.finished
+    folder.write_json("status.json", {"state": "finished"})
+    assert folder.finished
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\xff"])
+def test_damaged_json_reads_as_nothing(tmp_path, content):
+    (tmp_path / "status.json").write_bytes(content.encode("latin-1"))
+    assert RunFolder(tmp_path).read_json("status.json") == {}
+
+
+def test_nan_is_not_stored(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        RunFolder(tmp_path).write_json("scores.json", {"score": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures_round_trip_without_pickle(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.read_pictures() == {}
+    folder.write_pictures({"originals": np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2)})
+    assert folder.read_pictures()["originals"].shape == (2, 1, 2, 2)
+    with (tmp_path / "pictures.npz").open("wb") as file:
+        np.savez(file, originals=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        folder.read_pictures()
+
+
+def test_stored_runs_are_those_with_a_specification(tmp_path):
+    assert list(stored_runs(tmp_path)) == []
+    for name in ("b", "a"):
+        run_folder(tmp_path, name).write_json("spec.json", {})
+    run_folder(tmp_path, "c").write_json("status.json", {})
+    assert [folder.path.name for folder in stored_runs(tmp_path)] == ["a", "b"]
+
+
+def test_progress_comes_and_goes(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_progress({"step": 1})
+    assert json.loads((tmp_path / "progress.json").read_text()) == {"step": 1}
+    folder.clear_progress()
+    folder.clear_progress()
+    assert not list(tmp_path.iterdir())

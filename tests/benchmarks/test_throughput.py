@@ -1,0 +1,99 @@
+"""Speed of the harness beside a bare loop, and of gathering beside a step.
+
+`python -m pytest tests/benchmarks --benchmark-enable` prints the pairs side by side; the last two
+tests hold the ratios to their bounds, on times taken in turn in one run.
+"""
+
+import time
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from benchmark.harness import build, choose_precision, keep_memory, train
+from benchmark.spec import RunSpec
+
+BATCH, STEPS = 64, 24
+
+
+def _bare_loop(dataset):
+    """The same network, batch, precision and optimiser, on one batch held in memory; returns a step."""
+    keep_memory()
+    _, networks = build(RunSpec("vae"), dataset.image_shape)
+    optimiser = torch.optim.Adam(networks.parameters(), lr=1e-3, fused=True)
+    images = dataset.images(range(BATCH))
+    bf16 = choose_precision(torch.device("cpu")) == "bf16"
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            mean, log_variance = networks["encoder"](images).float().chunk(2, 1)
+            codes = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+            logits = networks["decoder"](codes).float()
+        reconstruction = binary_cross_entropy_with_logits(logits, images, reduction="sum") / BATCH
+        loss = reconstruction + (0.5 * (mean**2 + log_variance.exp() - 1 - log_variance)).sum(1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def _train(dataset, steps=STEPS):
+    return train(RunSpec("vae", steps=steps), dataset)
+
+
+@pytest.mark.benchmark(group="24 steps of training")
+def test_bare_loop(benchmark, mini):
+    step = _bare_loop(mini)
+    benchmark.pedantic(lambda: [step() for _ in range(STEPS)], rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="24 steps of training")
+def test_harness(benchmark, mini):
+    benchmark.pedantic(_train, args=(mini,), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="a batch of 64")
+def test_gather(benchmark, dsprites):
+    indices = torch.randint(len(dsprites), (1000, BATCH))
+    rows = iter(indices.repeat(100, 1))
+    benchmark(lambda: dsprites.images(next(rows)))
+
+
+def _best_seconds(work, rounds):
+    """The shortest of several times of each piece of work, taken in turn."""
+    best = dict.fromkeys(work, float("inf"))
+    for _ in range(rounds):
+        for name, call in work.items():
+            began = time.perf_counter()
+            seconds = call()
+            best[name] = min(best[name], seconds or time.perf_counter() - began)
+    return best
+
+
+def test_harness_reaches_95_percent_of_the_bare_loop(mini):
+    step = _bare_loop(mini)
+    best = _best_seconds(
+        {
+            "bare": lambda: [step() for _ in range(STEPS)] and None,
+            "harness": lambda: STEPS / _train(mini).steps_per_second,
+        },
+        rounds=6,
+    )
+    ratio = best["bare"] / best["harness"]
+    print(f"harness over bare loop: {ratio:.3f}")
+    assert ratio >= 0.95
+
+
+def test_gathering_takes_under_3_percent_of_a_step(dsprites):
+    indices = torch.randint(len(dsprites), (200, BATCH))
+    best = _best_seconds(
+        {
+            "gather": lambda: [dsprites.images(row) for row in indices] and None,
+            "train": lambda: STEPS / _train(dsprites).steps_per_second,
+        },
+        rounds=3,
+    )
+    share = (best["gather"] / len(indices)) / (best["train"] / STEPS)
+    print(f"gathering's share of a step: {share:.4f}")
+    assert share < 0.03

@@ -1,0 +1,30 @@
+"""What several rooms' tests share: the small data set, kept in a cache folder of the session's own."""
+
+import os
+
+import pytest
+import torch
+
+from benchmark import datasets
+from benchmark.datasets.base import FactorDataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    os.environ["DISENTANGLEMENT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ.pop("DISENTANGLEMENT_DATA", None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def mini() -> FactorDataset:
+    return datasets.load("dsprites_mini")
+
+
+@pytest.fixture(scope="session")
+def dsprites() -> FactorDataset:
+    """The whole grid, rendered once a session (seconds)."""
+    return datasets.load("dsprites")
