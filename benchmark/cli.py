@@ -397,7 +397,7 @@ def _board_table(keys: Any, board: pd.DataFrame) -> TextTable:
 
 
 def _interval(mean: float, low: float, high: float) -> str:
-    digits = 3 if abs(mean) < 10 else 1
+    digits = 3 if abs(mean) < 1 else 2 if abs(mean) < 10 else 1
     parts = [f"{value:.{digits}f}" for value in (mean, low, high) if not isnan(value)]
     return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts)
 

@@ -63,6 +63,8 @@ def is_done(spec: RunSpec, workplace: Workplace) -> bool:
 
 def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]:
     """Carry out the runs, side by side; yields each one's outcome as it ends."""
+    for spec in specs:  # what a killed sweep left behind
+        run_folder(workplace.out, spec.run_id).clear_progress()
     parallel = Parallel(n_jobs=min(workplace.jobs, len(specs)), return_as="generator_unordered", batch_size=1)
     yield from parallel(delayed(execute)(spec, workplace) for spec in specs)
 

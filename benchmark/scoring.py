@@ -91,8 +91,8 @@ def measure(
     Returns:
         The terms of the first player's loss on the test rows (such as `reconstruction`, `kl` and
         `kl_per_latent_<j>`, in nats an image, one sample of the posterior each), `active_latents`
-        (variance of the code over the test rows above 0.01; Burda et al. 2016, section 2.1 of the
-        appendix on inactive units), and what the method reports of itself (such as `beta`).
+        (variance of the code over the test rows above 0.01, as in Burda et al. 2016), and what the
+        method reports of itself (such as `beta`).
     """
     called = callable_networks(networks, "fp32")
     player = next(iter(method.players().values()))

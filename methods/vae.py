@@ -45,7 +45,7 @@ class VAE(Method):
 
     A method built on it overrides `regulariser`, the term beside the reconstruction.
 
-    Reference: Kingma and Welling 2014, "Auto-encoding variational Bayes", eqs. 8 and 10.
+    Reference: Kingma and Welling 2014, "Auto-encoding variational Bayes", eq. 10.
     """
 
     def build(self) -> dict[str, nn.Module]:

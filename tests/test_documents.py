@@ -1,0 +1,95 @@
+"""What the documents say is true: commands parse, examples train, links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import methods
+from benchmark.cli import main
+from benchmark.harness import train
+from benchmark.spec import RunSpec
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+
+
+def _blocks(document, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def _benchmark_commands():
+    text = "".join((ROOT / document).read_text() for document in DOCUMENTS)
+    found = re.findall(r"python run_benchmark\.py([^`\n&#]*)", text)
+    return sorted({command.strip() for command in found})
+
+
+@pytest.mark.parametrize("command", _benchmark_commands())
+def test_commands_are_understood(command, tmp_path, monkeypatch, example):
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(command)
+    if arguments[:1] == ["leaderboard"]:
+        assert main([*arguments, "--out", "none"]) == 2  # understood, and nothing is stored there
+    else:
+        assert main(arguments if arguments[:1] == ["list"] else [*arguments, "--dry-run"]) == 0
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """The method of CONTRIBUTING.md, registered for one test."""
+    monkeypatch.setattr(methods, "REGISTRY", registry := dict(methods.REGISTRY))
+    (code,) = _blocks("CONTRIBUTING.md", "python")
+    exec(code, {"__name__": "example"})
+    assert "targetvae" in registry
+
+
+def test_the_example_method_trains(example, mini):
+    training = train(RunSpec("targetvae", {"target": 5}, "dsprites_mini", steps=30), mini)
+    assert training.history[-1]["loss"] < training.history[0]["loss"]
+    assert training.history[-1]["loss"] == pytest.approx(
+        training.history[-1]["reconstruction"] + 100 * abs(training.history[-1]["kl"] - 5), rel=0.02
+    )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text()):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_every_module_is_on_the_map():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for room in ("benchmark", "methods", "metrics"):
+        for path in (ROOT / room).glob("*.py"):
+            assert path.name in text or path.name == "__init__.py", path
+
+
+def test_the_leaderboard_is_that_of_the_reference_run():
+    board = pd.read_csv(ROOT / "results" / "reference" / "quick" / "leaderboard.csv")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _leaderboard_lines()]
+    assert len(rows) == len(board)
+    for row, (_, stored) in zip(rows, board.iterrows(), strict=True):
+        assert row[:3] == [str(stored["rank"]), f"{stored['method']} {stored['hyperparameters']}", str(stored["seeds"])]
+        for cell, name in zip(row[3:], LEADERBOARD_COLUMNS, strict=True):
+            parts = [stored[f"{name}_{part}"] for part in ("mean", "low", "high")]
+            shown = [float(number) for number in re.findall(r"[\d.]+", cell)]
+            digits = len(re.findall(r"\.(\d+)", cell)[0])
+            assert shown == [round(part, digits) for part in parts], (name, cell)
+
+
+LEADERBOARD_COLUMNS = [
+    "beta_vae_score",
+    "beta_vae_score.without_shape",
+    "mig",
+    "reconstruction",
+    "kl",
+    "active_latents",
+]
+
+
+def _leaderboard_lines():
+    text = (ROOT / "README.md").read_text().partition("## Leaderboard")[2].partition("\n## ")[0]
+    return [line for line in text.splitlines() if re.match(r"\| \d", line)]
