@@ -1,28 +1,28 @@
 """The command line: parses it to plain values and prints what comes of them."""
 
 import argparse
+import json
 import os
 import sys
 import tomllib
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field
-from math import isnan
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pandas as pd
+import numpy as np
 from rich.console import Console
 from rich.table import Table as TextTable
 
 import methods
-import metrics
-from benchmark import datasets
+from benchmark import datasets, display
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec, expand, find_method
 from methods.base import hyperparameter_fields
 
-COMMANDS = ("run", "list", "leaderboard")
+COMMANDS = ("run", "list", "score", "leaderboard")
 LISTS = ("methods", "metrics", "datasets", "presets")
 DEVICES = ("auto", "cpu", "cuda")
 INTERRUPTED = 130
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
         command = given.pop(0) if given and given[0] in COMMANDS else "run"
-        return {"run": _run, "list": _list, "leaderboard": _leaderboard}[command](given)
+        return {"run": _run, "list": _list, "score": _score, "leaderboard": _leaderboard}[command](given)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,6 +59,7 @@ def _run_parser() -> Parser:
     parser = Parser(
         prog="run_benchmark.py",
         usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
+        "       run_benchmark.py score FILE.npz [--metrics A,B] [--seed N] [--json]\n"
         "       run_benchmark.py leaderboard [--out DIR]",
         description="Train methods over their hyperparameters, score every model, write tables and plots.",
         allow_abbrev=False,
@@ -71,7 +72,7 @@ def _run_parser() -> Parser:
     add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0)")
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
-    add("--metrics", metavar="A,B", help="metrics to score with (default: all)")
+    add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but the preset's slow ones)")
     add("--device", help="auto, cpu or cuda (default: auto)")
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
     add("--threads", help="threads of each run (default: 1)")
@@ -87,7 +88,7 @@ DEFAULTS: dict[str, Any] = {
     "datasets": "dsprites",
     "seeds": "0",
     "preset": "quick",
-    "metrics": "all",
+    "metrics": None,
     "device": "auto",
     "threads": "1",
     "out": "results",
@@ -266,8 +267,11 @@ def _workplace(options: Mapping[str, Any]) -> Any:
         raise UsageError("device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.")
     jobs = _whole("jobs", options["jobs"], 1) if "jobs" in options else default_jobs(device)
     threads = _whole("threads", options["threads"], 1)
-    names = tuple(chosen_metrics(_items("metrics", options["metrics"])))
-    return Workplace(Path(options["out"]), device, jobs, threads, _path(options.get("data_dir")), names)
+    preset = PRESETS[options["preset"]]
+    names = chosen_metrics(_items("metrics", options["metrics"] or "all"))
+    if options["metrics"] is None:
+        names = {name: metric for name, metric in names.items() if name not in preset.left_out}
+    return Workplace(Path(options["out"]), device, jobs, threads, _path(options.get("data_dir")), tuple(names))
 
 
 def _check_writable(folder: Path) -> None:
@@ -290,64 +294,68 @@ def _list(given: Sequence[str]) -> int:
     if given and given[0] not in LISTS:
         raise unknown("list", given[0], LISTS)
     tables: dict[str, Callable[[], TextTable]] = {
-        "methods": _methods_table,
-        "metrics": _metrics_table,
-        "datasets": _datasets_table,
-        "presets": _presets_table,
+        "methods": display.methods_table,
+        "metrics": display.metrics_table,
+        "datasets": display.datasets_table,
+        "presets": display.presets_table,
     }
     for name in given or LISTS:
         _console().print(tables[name]())
     return 0
 
 
-def _methods_table() -> TextTable:
-    table = TextTable("method", "what it is", "hyperparameters (default; literature's grid)", title="methods")
-    for name, cls in sorted(methods.REGISTRY.items()):
-        settings = [_describe_hyperparameter(field) for field in hyperparameter_fields(cls).values()]
-        table.add_row(name, _first_line(cls.__doc__), "\n".join(settings) or "none")
-    return table
+# --- score -----------------------------------------------------------------------------------------
+
+ARRAYS = ("codes", "factors", "codes_test", "factors_test", "factor_names")
 
 
-def _describe_hyperparameter(field: Field[Any]) -> str:
-    grid = ", ".join(f"{value:g}" for value in field.metadata.get("grid", ()))
-    return f"{field.name}: {field.metadata.get('meaning', '')} ({field.default:g}{f'; {grid}' if grid else ''})"
+def _score(given: Sequence[str]) -> int:
+    from benchmark.scoring import chosen_metrics
+    from metrics import Table
+
+    parser = Parser(prog="run_benchmark.py score", description="Score a representation.", allow_abbrev=False)
+    parser.add_argument("file", metavar="FILE.npz", help=f"arrays: {', '.join(ARRAYS)} (the last three optional)")
+    parser.add_argument("--metrics", metavar="A,B", default="all", help="metrics to score with (default: all)")
+    parser.add_argument("--seed", default="0", help="seed of every metric's random stream (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = _options(parser, given)
+    chosen = chosen_metrics(_items("metrics", options["metrics"]))
+    seed = _whole("seed", options["seed"], 0)
+    try:
+        table = Table(**_read_arrays(Path(options["file"])))
+    except ValueError as error:
+        raise UsageError(f"{options['file']}: {error}") from error
+    values: dict[str, dict[str, float]] = {}
+    refused: dict[str, str] = {}
+    for name, metric in chosen.items():
+        try:
+            values[name] = metric.score(table, seed)
+        except ValueError as error:
+            refused[name] = str(error)
+    if options["json"]:
+        print(json.dumps(values, indent=1))
+    else:
+        _console().print(display.score_table(values))
+    for name, reason in refused.items():
+        print(f"{name} could not score this: {reason}", file=sys.stderr)
+    return 1 if refused else 0
 
 
-def _metrics_table() -> TextTable:
-    headers = ("metric", "version", "range", "better", "chance", "ceiling", "what it is", "reference")
-    table = TextTable(*headers, title="metrics")
-    for name, metric in sorted(metrics.REGISTRY.items()):
-        low, high = metric.range
-        better = "higher" if metric.higher_is_better else "lower"
-        first = _first_line(metric.function.__doc__)
-        span = f"{low:g} to {high:g}"
-        table.add_row(name, str(metric.version), span, better, metric.chance, metric.ceiling, first, metric.reference)
-    return table
-
-
-def _datasets_table() -> TextTable:
-    table = TextTable("data set", "images", "shape", "factors", "what it is", title="data sets")
-    for name in sorted(datasets.REGISTRY):
-        data = datasets.load(name)
-        factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
-        shape = " x ".join(map(str, data.image_shape))
-        table.add_row(name, f"{len(data):,}", shape, factors, _first_line(datasets.REGISTRY[name].__doc__))
-    return table
-
-
-def _presets_table() -> TextTable:
-    headers = ("preset", "steps", "batch", "latents", "networks", "optimiser", "rows encoded", "what it is")
-    table = TextTable(*headers, title="presets")
-    for name, preset in PRESETS.items():
-        rows = f"{preset.train_rows:,} train, {preset.test_rows:,} test"
-        optimiser = f"{preset.optimiser.name}, {preset.optimiser.lr:g}"
-        numbers = (f"{preset.steps:,}", str(preset.batch), str(preset.latents))
-        table.add_row(name, *numbers, preset.architecture, optimiser, rows, preset.summary)
-    return table
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
+def _read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an npz file that `Table` takes, nothing executed from it."""
+    try:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError("no archive")
+        with np.load(path, allow_pickle=False) as stored:
+            missing = {"codes", "factors"} - set(stored)
+            if missing:
+                raise UsageError(f"{path} holds no array {min(missing)!r}; codes and factors are needed.")
+            return {name: stored[name] for name in ARRAYS if name in stored}
+    except UsageError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(f"cannot read {path} as an npz file of plain arrays ({reason}).") from error
 
 
 # --- leaderboard -----------------------------------------------------------------------------------
@@ -376,30 +384,8 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
     draw_all(out, runs, board)
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
-            _console().print(_board_table(keys, rows))
+            _console().print(display.board_table(keys, rows))
     print(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}")
-
-
-def _board_table(keys: Any, board: pd.DataFrame) -> TextTable:
-    dataset, source, preset, steps = keys
-    rows = board[["train_rows", "test_rows"]].max()
-    encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
-    title = f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; mean [95% interval over seeds]"
-    names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
-    shown = [name for name in names if board[f"{name}_n"].any() and name not in ("beta", "normalised_beta")]
-    table = TextTable("rank", "method", "hyperparameters", "seeds", *shown, title=title)
-    for _, row in board.iterrows():
-        failed = f" ({row['failed']} failed)" if row["failed"] else ""
-        cells = [_interval(*(row[f"{name}_{part}"] for part in ("mean", "low", "high"))) for name in shown]
-        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"]]))
-        table.add_row(str(row["rank"]), row["method"], settings, f"{row['seeds']}{failed}", *cells)
-    return table
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    digits = 3 if abs(mean) < 1 else 2 if abs(mean) < 10 else 1
-    parts = [f"{value:.{digits}f}" for value in (mean, low, high) if not isnan(value)]
-    return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts)
 
 
 def _block_of(spec: RunSpec) -> tuple[Any, ...]:

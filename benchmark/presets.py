@@ -17,6 +17,7 @@ class Preset:
         batch: images a step.
         optimiser: for every player that names none of its own.
         train_rows, test_rows: distinct random images encoded for the metrics.
+        left_out: metrics that are too slow for it and applied only when asked for by name.
     """
 
     summary: str
@@ -27,6 +28,7 @@ class Preset:
     optimiser: Optimiser
     train_rows: int = 10_000
     test_rows: int = 5_000
+    left_out: tuple[str, ...] = ()
 
 
 PRESETS = {
@@ -37,6 +39,7 @@ PRESETS = {
         steps=1_500,
         batch=64,
         optimiser=Optimiser("Adam", lr=1e-3),
+        left_out=("dci", "downstream"),
     ),
     "standard": Preset(
         summary="the 12,600-model study, Locatello et al. 2019",

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.harness import Training, build, choose_device, train
-from benchmark.scoring import apply_metric, chosen_metrics, draw_pictures, draw_rows, encode_table, measure
+from benchmark.scoring import apply_metric, chosen_metrics, draw_pictures, encode_table, measure, rows_of_run
 from benchmark.spec import RunSpec
 from benchmark.store import RunFolder, run_folder
 
@@ -107,7 +107,7 @@ def _score(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, folder: 
     method, networks = build(spec, dataset.image_shape)
     folder.load_networks(networks)
     networks.to(dataset.device).eval()
-    rows = draw_rows(spec, dataset)
+    rows = rows_of_run(spec, dataset)
     table = encode_table(method, networks, dataset, rows)
     scores = folder.read_json("scores.json")
     stored = scores.get("metrics", {})

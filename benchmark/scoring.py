@@ -1,6 +1,6 @@
 """Scores a trained model: encodes once, then applies every metric to the same codes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import metrics
+import metrics as metrics_room
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import unknown
 from benchmark.harness import callable_networks, flatten_terms, stream
 from benchmark.spec import RunSpec
 from methods.base import Method
-from metrics import Metric, Table
+from metrics import Metric, Table, Values
 
 ENCODE_BATCH = 256
 ACTIVE_VARIANCE = 0.01
@@ -34,51 +34,81 @@ class Rows:
         return np.concatenate([self.train, self.test])
 
 
-def draw_rows(spec: RunSpec, dataset: FactorDataset) -> Rows:
-    """The rows of a run: decided by its seed, as many as its preset says or, if fewer, two thirds and a third."""
-    rng = np.random.default_rng(stream(spec.seed, "rows"))
-    train, test = spec.protocol.train_rows, spec.protocol.test_rows
+def draw_rows(dataset: FactorDataset, train: int, test: int, seed: int) -> Rows:
+    """Random rows of the data set, decided by the seed; of a small one all, two thirds to train on."""
     if train + test > len(dataset):
         train, test = len(dataset) - len(dataset) // 3, len(dataset) // 3
+    rng = np.random.default_rng(stream(seed, "rows"))
     drawn = rng.choice(len(dataset), train + test, replace=False)
     return Rows(drawn[:train], drawn[train:])
+
+
+def rows_of_run(spec: RunSpec, dataset: FactorDataset) -> Rows:
+    """The rows that a run is scored on: decided by its seed, as many as its preset says."""
+    return draw_rows(dataset, spec.protocol.train_rows, spec.protocol.test_rows, spec.seed)
 
 
 def chosen_metrics(names: Iterable[str]) -> dict[str, Metric]:
     """The registered metrics of those names, each once; "all" stands for all of them."""
     chosen: dict[str, Metric] = {}
     for name in names:
-        if name != "all" and name not in metrics.REGISTRY:
-            raise unknown("metric", name, [*metrics.REGISTRY, "all"])
-        chosen |= metrics.REGISTRY if name == "all" else {name: metrics.REGISTRY[name]}
+        if name != "all" and name not in metrics_room.REGISTRY:
+            raise unknown("metric", name, [*metrics_room.REGISTRY, "all"])
+        chosen |= metrics_room.REGISTRY if name == "all" else {name: metrics_room.REGISTRY[name]}
     return chosen
 
 
 @torch.inference_mode()
-def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
-    """Codes and factors of the rows, encoded in float32 on the data set's device."""
-    called = callable_networks(networks, "fp32")
-    codes = torch.cat([method.encode(called, dataset.images(part)) for part in _batches(rows.all)]).cpu().numpy()
+def encode_rows(encode: Callable[[Tensor], Tensor], dataset: FactorDataset, rows: Rows) -> Table:
+    """Codes and factors of the rows; `encode` takes images (B, C, H, W) and gives codes (B, D)."""
+    codes = torch.cat([encode(dataset.images(part)) for part in _batches(rows.all)]).float().cpu().numpy()
     factors = dataset.factors(rows.all).cpu().numpy()
     n = len(rows.train)
     return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names)
 
 
-def apply_metric(metric: Metric, table: Table, seed: int) -> dict[str, Any]:
-    """One metric's values and what a table must know of it; its random stream is its own, whatever else is scored.
+def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
+    """Codes and factors of the rows, encoded by a trained method in float32."""
+    called = callable_networks(networks, "fp32")
+    return encode_rows(lambda images: method.encode(called, images), dataset, rows)
+
+
+def score_encoder(
+    encoder: nn.Module,
+    dataset: FactorDataset,
+    *,
+    metrics: Iterable[str] = ("all",),
+    train_rows: int = 10_000,
+    test_rows: int = 5_000,
+    seed: int = 0,
+) -> dict[str, Values]:
+    """Score a module of one's own, trained elsewhere, on a data set of ours.
+
+    Args:
+        encoder: takes images (B, C, H, W) in [0, 1] on the data set's device, gives codes (B, D).
+        train_rows, test_rows: distinct random images to encode, as many as there are at most.
+        seed: decides the rows and the metrics' random streams.
 
     Raises:
-        ValueError: a value is not finite, or the table does not suit the metric.
+        UsageError: there is no metric of that name.
+        ValueError: the codes are no finite (B, D), or a metric cannot score them.
     """
-    values = metric(table, np.random.default_rng(stream(seed, f"metric {metric.name}")))
-    bad = [name for name, value in values.items() if not np.isfinite(value)]
-    if bad:
-        raise ValueError(f"{metric.name} gave {values[bad[0]]} for {bad[0]!r}")
+    chosen = chosen_metrics(metrics)
+    training = encoder.training
+    try:
+        table = encode_rows(encoder.eval(), dataset, draw_rows(dataset, train_rows, test_rows, seed))
+    finally:
+        encoder.train(training)
+    return {name: metric.score(table, seed) for name, metric in chosen.items()}
+
+
+def apply_metric(metric: Metric, table: Table, seed: int) -> dict[str, Any]:
+    """One metric's values and what the tables must know of it."""
     return {
         "version": metric.version,
         "columns": list(metric.columns),
         "higher_is_better": metric.higher_is_better,
-        "values": values,
+        "values": metric.score(table, seed),
     }
 
 

@@ -70,7 +70,7 @@ class RunSpec:
     def to_dict(self) -> dict[str, Any]:
         """The specification as plain values, with the protocol spelt out: what `spec.json` holds."""
         protocol = asdict(self.protocol)
-        del protocol["summary"]
+        del protocol["summary"], protocol["left_out"]
         return {
             "method": self.method,
             "method_version": self.method_class.version,

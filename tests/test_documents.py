@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -30,7 +31,11 @@ def _benchmark_commands():
 def test_commands_are_understood(command, tmp_path, monkeypatch, example):
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command)
-    if arguments[:1] == ["leaderboard"]:
+    if arguments[:1] == ["score"]:
+        codes = np.random.default_rng(0).integers(3, size=(300, 2))
+        np.savez(arguments[1], codes=codes, factors=codes)
+        assert main(arguments) == 0
+    elif arguments[:1] == ["leaderboard"]:
         assert main([*arguments, "--out", "none"]) == 2  # understood, and nothing is stored there
     else:
         assert main(arguments if arguments[:1] == ["list"] else [*arguments, "--dry-run"]) == 0

@@ -129,14 +129,14 @@ def test_a_player_moves_its_own_networks_alone(mini, monkeypatch):
 
 
 def test_stored_networks_encode_identically(mini, tmp_path):
-    from benchmark.scoring import draw_rows
+    from benchmark.scoring import rows_of_run
 
     training = train(SPEC, mini)
     folder = RunFolder(tmp_path / "run")
     folder.write_training(training.networks, training.history, {})
     method, networks = build(SPEC, mini.image_shape)
     folder.load_networks(networks)
-    rows = draw_rows(SPEC, mini)
+    rows = rows_of_run(SPEC, mini)
     stored, live = (encode_table(method, n.eval(), mini, rows) for n in (networks, training.networks))
     assert (stored.codes == live.codes).all()
     with (folder.path / "history.csv").open() as file:

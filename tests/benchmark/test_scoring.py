@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import metrics
 from benchmark.errors import UsageError
 from benchmark.harness import build
-from benchmark.scoring import apply_metric, chosen_metrics, draw_pictures, draw_rows, encode_table, measure
+from benchmark.scoring import (
+    apply_metric,
+    chosen_metrics,
+    draw_pictures,
+    encode_table,
+    measure,
+    rows_of_run,
+    score_encoder,
+)
 from benchmark.spec import RunSpec
 from metrics import Metric, Table
 
@@ -18,22 +27,22 @@ def model(mini):
 
 
 def test_rows_are_distinct_and_decided_by_the_seed(mini, dsprites):
-    rows = draw_rows(RunSpec("vae"), dsprites)
+    rows = rows_of_run(RunSpec("vae"), dsprites)
     assert (len(rows.train), len(rows.test)) == (10_000, 5_000)
     assert len(np.unique(rows.all)) == 15_000
-    assert np.array_equal(rows.all, draw_rows(RunSpec("betavae", {"beta": 16}), dsprites).all)
-    assert not np.array_equal(rows.all, draw_rows(RunSpec("vae", seed=1), dsprites).all)
+    assert np.array_equal(rows.all, rows_of_run(RunSpec("betavae", {"beta": 16}), dsprites).all)
+    assert not np.array_equal(rows.all, rows_of_run(RunSpec("vae", seed=1), dsprites).all)
 
 
 def test_a_small_data_set_gives_all_its_rows(mini):
-    rows = draw_rows(SPEC, mini)
+    rows = rows_of_run(SPEC, mini)
     assert (len(rows.train), len(rows.test)) == (256, 128)
     assert sorted(rows.all) == list(range(384))
 
 
 def test_table_holds_posterior_means_and_factors(mini, model):
     method, networks = model
-    rows = draw_rows(SPEC, mini)
+    rows = rows_of_run(SPEC, mini)
     table = encode_table(method, networks, mini, rows)
     with torch.inference_mode():
         means = networks["encoder"](mini.images(rows.test[-3:]))[:, :10]
@@ -44,7 +53,7 @@ def test_table_holds_posterior_means_and_factors(mini, model):
 
 def test_measures(mini, model):
     method, networks = model
-    rows = draw_rows(SPEC, mini)
+    rows = rows_of_run(SPEC, mini)
     table = encode_table(method, networks, mini, rows)
     measures = measure(method, networks, mini, rows, SPEC, table)
     assert measures["beta"] == 4
@@ -58,7 +67,7 @@ def test_measures(mini, model):
 
 def test_active_latents_is_a_count(mini, model):
     method, networks = model
-    rows = draw_rows(SPEC, mini)
+    rows = rows_of_run(SPEC, mini)
     codes = np.zeros((384, 10))
     codes[:, [2, 5, 6]] = np.random.default_rng(0).normal(size=(384, 3))
     factors = mini.factors(rows.all).numpy()
@@ -67,7 +76,7 @@ def test_active_latents_is_a_count(mini, model):
 
 
 def test_pictures(mini, model):
-    pictures = draw_pictures(*model, mini, draw_rows(SPEC, mini))
+    pictures = draw_pictures(*model, mini, rows_of_run(SPEC, mini))
     assert pictures["originals"].shape == pictures["reconstructions"].shape == (8, 1, 64, 64)
     assert pictures["traversals"].shape == (10, 9, 1, 64, 64)
     assert set(np.unique(pictures["originals"])) == {0, 255}
@@ -77,7 +86,7 @@ def test_traversals_move_one_latent(mini, model):
     method, networks = model
     decoded = []
     method.decode = lambda _, codes: decoded.append(codes) or torch.zeros(len(codes), 1, 64, 64)
-    draw_pictures(method, networks, mini, draw_rows(SPEC, mini))
+    draw_pictures(method, networks, mini, rows_of_run(SPEC, mini))
     del method.decode
     codes = decoded[1].reshape(10, 9, 10)
     for j in range(10):
@@ -111,3 +120,29 @@ def test_a_metric_that_gives_nan_is_an_error():
     table = Table(np.eye(12), np.arange(12)[:, None] % 3)
     with pytest.raises(ValueError, match="probe gave nan for 'score'"):
         apply_metric(_metric(lambda table, rng: {"score": float("nan")}), table, 0)
+
+
+class _Positions(nn.Module):
+    """A made encoder: the centre of mass, and a code that never varies."""
+
+    def forward(self, images):
+        assert not self.training
+        ramp = torch.arange(64.0)
+        mass = images.sum((1, 2, 3))
+        x, y = ((images.sum(dims) * ramp).sum(1) / mass for dims in ((1, 2), (1, 3)))
+        return torch.stack([x, y, 0 * x], dim=1)
+
+
+def test_anyones_encoder(mini):
+    encoder = _Positions().train()
+    values = score_encoder(encoder, mini, metrics=["mig"], seed=2)
+    assert encoder.training
+    assert values["mig"]["gap_position_x"] > 0.9
+    assert values["mig"]["gap_position_y"] > 0.9
+    assert values["mig"]["gap_shape"] < 0.1
+    assert values == score_encoder(encoder, mini, metrics=["mig"], seed=2)
+
+
+def test_an_encoder_that_gives_no_codes(mini):
+    with pytest.raises(ValueError, match="codes has shape"):
+        score_encoder(nn.Identity(), mini, metrics=["mig"])

@@ -1,0 +1,104 @@
+"""Tables for the terminal: what is registered, and the leaderboard."""
+
+from collections.abc import Mapping
+from dataclasses import Field
+from math import isnan
+from typing import Any
+
+import pandas as pd
+from rich.table import Table as TextTable
+
+import methods
+import metrics
+from benchmark import datasets
+from benchmark.presets import PRESETS
+from methods.base import hyperparameter_fields
+
+
+def methods_table() -> TextTable:
+    """The registered methods, a row each."""
+    table = TextTable("method", "what it is", "hyperparameters (default; literature's grid)", title="methods")
+    for name, cls in sorted(methods.REGISTRY.items()):
+        settings = [_describe_hyperparameter(field) for field in hyperparameter_fields(cls).values()]
+        table.add_row(name, _first_line(cls.__doc__), "\n".join(settings) or "none")
+    return table
+
+
+def _describe_hyperparameter(field: Field[Any]) -> str:
+    grid = ", ".join(f"{value:g}" for value in field.metadata.get("grid", ()))
+    return f"{field.name}: {field.metadata.get('meaning', '')} ({field.default:g}{f'; {grid}' if grid else ''})"
+
+
+def metrics_table() -> TextTable:
+    """The registered metrics, a row each."""
+    headers = ("metric", "version", "range", "better", "chance", "ceiling", "cost", "values; what it is; what to know")
+    table = TextTable(*headers, title="metrics", show_lines=True)
+    for name, metric in sorted(metrics.REGISTRY.items()):
+        low, high = metric.range
+        better = "higher" if metric.higher_is_better else "lower"
+        span = f"{low:g} to {high:g}"
+        told = [", ".join(metric.names), f"{_first_line(metric.function.__doc__)} ({metric.reference})"]
+        told += [f"not {what}: {why}" for what, why in metric.breaks.items()]
+        facts = (str(metric.version), span, better, metric.chance, metric.ceiling, metric.cost)
+        table.add_row(name, *facts, "\n".join(told))
+    return table
+
+
+def datasets_table() -> TextTable:
+    """The registered data sets, a row each."""
+    table = TextTable("data set", "images", "shape", "factors", "what it is", title="data sets")
+    for name in sorted(datasets.REGISTRY):
+        data = datasets.load(name)
+        factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
+        shape = " x ".join(map(str, data.image_shape))
+        table.add_row(name, f"{len(data):,}", shape, factors, _first_line(datasets.REGISTRY[name].__doc__))
+    return table
+
+
+def presets_table() -> TextTable:
+    """The training protocols, a row each."""
+    headers = ("preset", "steps", "batch", "latents", "networks", "optimiser", "rows encoded", "what it is")
+    table = TextTable(*headers, title="presets")
+    for name, preset in PRESETS.items():
+        rows = f"{preset.train_rows:,} train, {preset.test_rows:,} test"
+        optimiser = f"{preset.optimiser.name}, {preset.optimiser.lr:g}"
+        numbers = (f"{preset.steps:,}", str(preset.batch), str(preset.latents))
+        table.add_row(name, *numbers, preset.architecture, optimiser, rows, preset.summary)
+    return table
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def score_table(values: Mapping[str, Mapping[str, float]]) -> TextTable:
+    """The values of each metric for one representation, a row each."""
+    table = TextTable("metric", "value", "", title="scores")
+    for metric, own in values.items():
+        for name, value in own.items():
+            table.add_row(metric if name == "score" else "", name, f"{value:.4f}")
+        table.add_section()
+    return table
+
+
+def board_table(keys: Any, board: pd.DataFrame) -> TextTable:
+    """The leaderboard of one block (data set, source, preset, steps): a row a configuration."""
+    dataset, source, preset, steps = keys
+    rows = board[["train_rows", "test_rows"]].max()
+    encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
+    title = f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; mean [95% interval over seeds]"
+    names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
+    shown = [name for name in names if board[f"{name}_n"].any() and name not in ("beta", "normalised_beta")]
+    table = TextTable("rank", "method", "hyperparameters", "seeds", *shown, title=title)
+    for _, row in board.iterrows():
+        failed = f" ({row['failed']} failed)" if row["failed"] else ""
+        cells = [_interval(*(row[f"{name}_{part}"] for part in ("mean", "low", "high"))) for name in shown]
+        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"]]))
+        table.add_row(str(row["rank"]), row["method"], settings, f"{row['seeds']}{failed}", *cells)
+    return table
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    digits = 3 if abs(mean) < 1 else 2 if abs(mean) < 10 else 1
+    parts = [f"{value:.{digits}f}" for value in (mean, low, high) if not isnan(value)]
+    return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts)
