@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import os
 import sys
+import tempfile
 import tomllib
 import zipfile
 import zlib
@@ -19,13 +19,14 @@ import methods
 from benchmark import datasets, display
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
-from benchmark.spec import RunSpec, expand, find_method
+from benchmark.spec import RunSpec, expand, find_method, protocol_digest
 from methods.base import hyperparameter_fields
 
 COMMANDS = ("run", "list", "score", "leaderboard")
 LISTS = ("methods", "metrics", "datasets", "presets")
 DEVICES = ("auto", "cpu", "cuda")
 INTERRUPTED = 130
+MOST_SEEDS, GREATEST_SEED = 100_000, 10**9
 PLAIN_WIDTH = 200  # columns, where the output is no terminal
 
 
@@ -47,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(
+            f"error: {error.strerror or error}: {error.filename or 'the disk'}; what was stored is kept.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("interrupted; finished runs are kept, and the same command goes on with the others.", file=sys.stderr)
         return INTERRUPTED
@@ -114,9 +121,9 @@ def _run(given: Sequence[str]) -> int:
         return 0
 
     console = _console(stderr=True)
+    _check_writable(workplace.out / RUNS)
     for name in sorted({spec.dataset for spec in todo}):
         datasets.load(name, "cpu", workplace.data_dir).prepare(progress=True)
-    _check_writable(workplace.out / RUNS)
     console.print(f"{len(specs)} runs, {len(todo)} to do", highlight=False)
     with SweepProgress(console, workplace.out, [spec.run_id for spec in todo]) as progress:
         outcomes = progress.follow(run_all(todo, workplace)) if todo else []
@@ -229,10 +236,13 @@ def _seeds(text: str) -> list[int]:
         first, dash, last = item.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(f"seeds is {text!r}; it takes whole numbers such as 0,1,2 or a range such as 0-4.")
-        span = range(int(first), int(last or first) + 1)
-        if not span or len(span) > 100_000:
-            raise UsageError(f"seeds {item!r} is no range of seeds; write the lower one first, such as 0-4.")
-        seeds += span
+        low, high = int(first), int(last or first)
+        if not low <= high < low + MOST_SEEDS or high > GREATEST_SEED:
+            raise UsageError(
+                f"seeds {item!r} is no range of seeds; write the lower one first, such as 0-4, "
+                f"{MOST_SEEDS:,} at most and none above {GREATEST_SEED:,}."
+            )
+        seeds += range(low, high + 1)
     return seeds
 
 
@@ -256,6 +266,7 @@ def _path(text: str | None) -> Path | None:
 
 def _workplace(options: Mapping[str, Any]) -> Any:
     import torch
+    from joblib import cpu_count
 
     from benchmark.scheduler import Workplace, default_jobs
     from benchmark.scoring import chosen_metrics
@@ -267,6 +278,8 @@ def _workplace(options: Mapping[str, Any]) -> Any:
         raise UsageError("device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.")
     jobs = _whole("jobs", options["jobs"], 1) if "jobs" in options else default_jobs(device)
     threads = _whole("threads", options["threads"], 1)
+    if threads > cpu_count():
+        raise UsageError(f"threads is {threads}; this machine has {cpu_count()} cores.")
     preset = PRESETS[options["preset"]]
     names = chosen_metrics(_items("metrics", options["metrics"] or "all"))
     if options["metrics"] is None:
@@ -275,12 +288,11 @@ def _workplace(options: Mapping[str, Any]) -> Any:
 
 
 def _check_writable(folder: Path) -> None:
-    """Refuse, before any work is done, a folder that cannot be written."""
+    """Refuse, before any work is done, a folder that cannot be made or written; leaves nothing behind."""
+    standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=standing):
+            pass
     except OSError as error:
         raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
 
@@ -364,7 +376,6 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 def _leaderboard(given: Sequence[str]) -> int:
     parser = Parser(prog="run_benchmark.py leaderboard", allow_abbrev=False)
     parser.add_argument("--out", metavar="DIR", default="results", help="output folder (default: results)")
-    parser.add_argument("--config", help=argparse.SUPPRESS)
     out = Path(_options(parser, given)["out"])
     from benchmark.store import RUNS, stored_runs
 
@@ -384,12 +395,13 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
     draw_all(out, runs, board)
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
-            _console().print(display.board_table(keys, rows))
+            console = _console()
+            console.print(display.board_table(keys, rows, console.width))
     print(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}")
 
 
 def _block_of(spec: RunSpec) -> tuple[Any, ...]:
-    return (spec.dataset, spec.source, spec.preset, spec.steps)
+    return (spec.dataset, spec.source, spec.preset, spec.steps, protocol_digest(spec.to_dict()))
 
 
 def _console(stderr: bool = False) -> Console:

@@ -14,6 +14,8 @@ from benchmark import datasets
 from benchmark.presets import PRESETS
 from methods.base import hyperparameter_fields
 
+INTERVAL_WIDTH = 24  # columns that a mean with its interval takes
+
 
 def methods_table() -> TextTable:
     """The registered methods, a row each."""
@@ -81,24 +83,31 @@ def score_table(values: Mapping[str, Mapping[str, float]]) -> TextTable:
     return table
 
 
-def board_table(keys: Any, board: pd.DataFrame) -> TextTable:
-    """The leaderboard of one block (data set, source, preset, steps): a row a configuration."""
-    dataset, source, preset, steps = keys
+def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
+    """The leaderboard of one block of equal data and protocol: a row a configuration, for so many columns."""
+    dataset, source, preset, steps, _ = keys
     rows = board[["train_rows", "test_rows"]].max()
     encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
-    title = f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; mean [95% interval over seeds]"
     names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
     shown = [name for name in names if board[f"{name}_n"].any() and name not in ("beta", "normalised_beta")]
-    table = TextTable("rank", "method", "hyperparameters", "seeds", *shown, title=title)
+    parts = ("mean", "low", "high") if width >= 45 + INTERVAL_WIDTH * len(shown) else ("mean",)
+    meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "mean (intervals are in leaderboard.csv)"
+    table = TextTable(title=f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; {meaning}")
+    for header in ("rank", "method", "hyperparameters", "seeds"):
+        table.add_column(header, no_wrap=header in ("method", "hyperparameters"), overflow="fold")
+    for name in shown:
+        table.add_column(name.replace(".", ". ").replace("_", "_\u200b"), overflow="fold")
     for _, row in board.iterrows():
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
-        cells = [_interval(*(row[f"{name}_{part}"] for part in ("mean", "low", "high"))) for name in shown]
+        cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
         settings = " ".join(filter(None, [row["hyperparameters"], row["versions"]]))
-        table.add_row(str(row["rank"]), row["method"], settings, f"{row['seeds']}{failed}", *cells)
+        rank = "" if pd.isna(row["rank"]) else str(row["rank"])
+        table.add_row(rank, row["method"], settings, f"{row['seeds']}{failed}", *cells)
     return table
 
 
-def _interval(mean: float, low: float, high: float) -> str:
-    digits = 3 if abs(mean) < 1 else 2 if abs(mean) < 10 else 1
-    parts = [f"{value:.{digits}f}" for value in (mean, low, high) if not isnan(value)]
-    return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts)
+def _interval(*values: float) -> str:
+    """A mean, with its interval where there is one."""
+    digits = 3 if abs(values[0]) < 1 else 2 if abs(values[0]) < 10 else 1
+    parts = [f"{value:.{digits}f}" for value in values if not isnan(value)]
+    return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts[:1])

@@ -53,7 +53,7 @@ def build(spec: RunSpec, image_shape: tuple[int, int, int]) -> tuple[Method, nn.
     protocol = spec.protocol
     method = spec.method_class(image_shape, protocol.latents, protocol.architecture)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(spec.seed, "init"))
+        torch.default_generator.manual_seed(stream(spec.seed, "init"))
         networks = nn.ModuleDict(method.build())
     for network in networks.values():
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

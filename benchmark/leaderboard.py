@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.spec import format_settings, protocol_digest
 from benchmark.store import RunFolder, stored_runs, write_atomically
 
-BLOCK = ["dataset", "source", "preset", "steps"]  # what a comparison holds fixed
+BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
 CONFIGURATION = [*BLOCK, "method", "method_version", "hyperparameters"]
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -35,48 +36,56 @@ def collect_runs(out: Path) -> pd.DataFrame:
 
 
 def _rows_of_run(folder: RunFolder) -> Iterator[dict[str, Any]]:
+    try:
+        yield from _rows_of_sound_run(folder)
+    except (KeyError, TypeError, AttributeError):
+        # Without a configuration it stands in runs.csv, but in no row of the leaderboard.
+        yield {"run": folder.path.name, "state": "damaged", "reason": "its spec.json or scores.json cannot be read"}
+
+
+def _rows_of_sound_run(folder: RunFolder) -> list[dict[str, Any]]:
     spec, status = folder.read_json("spec.json"), folder.read_json("status.json")
     scores, environment = folder.read_json("scores.json"), folder.read_json("environment.json")
-    if not spec:
-        return
     finished = status.get("state") == "finished"
     steps, rate = spec["protocol"]["steps"], environment.get("steps_per_second")
     run = {
         "run": folder.path.name,
         **{key: spec[key] for key in ("dataset", "source", "preset", "method", "method_version", "seed")},
         "steps": steps,
-        "hyperparameters": " ".join(f"{name}={value:g}" for name, value in spec["hyperparameters"].items()),
+        "protocol": protocol_digest(spec),
+        "hyperparameters": " ".join(format_settings(spec["hyperparameters"])),
         "state": status.get("state", "unfinished"),
         "reason": status.get("reason", ""),
-        "train_rows": scores.get("rows", {}).get("train"),
-        "test_rows": scores.get("rows", {}).get("test"),
+        "train_rows": scores["rows"]["train"] if finished else None,
+        "test_rows": scores["rows"]["test"] if finished else None,
         "train_seconds": round(steps / rate, 1) if rate else None,
     }
     values = list(_values_of_run(scores)) if finished else []
-    yield from ({**run, **value} for value in values or [{}])
+    return [{**run, **value} for value in values or [{}]]
 
 
 def _values_of_run(scores: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for metric, scored in scores.get("metrics", {}).items():
+    for metric, scored in scores["metrics"].items():
         for name, value in scored["values"].items():
             yield {
                 "metric": metric if name == "score" else f"{metric}.{name}",
                 "value": value,
                 "metric_version": scored["version"],
                 "column": name in scored["columns"],
-                "direction": (1 if scored["higher_is_better"] else -1) if name == "score" else 0,
+                "direction": scored["direction"] if name == "score" else 0,
             }
-    for name, value in scores.get("measures", {}).items():
+    for name, value in scores["measures"].items():
         yield {"metric": name, "value": value, "column": not ONE_OF_A_VECTOR.search(name), "direction": 0}
 
 
 def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """The table of configurations from the tidy table of runs.
 
-    One row a configuration (data set and source, preset and steps, method and its version,
+    One row a configuration (data set and source, protocol, method and its version,
     hyperparameters); runs whose metric versions differ stand in different rows. Columns:
-    `rank` (1 is best; within a block of equal data and budget, by the mean of the ranks that each
-    metric's headline gives; ties share the better rank), `seeds`, `failed`, the rows encoded, and for each metric
+    `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
+    headlines give; ties share the better rank; blank without scores, and where a block mixes
+    versions of a metric), `seeds`, `failed`, the rows encoded, and for each metric
     `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (bootstrap 95%
     interval of the mean over seeds; with few seeds it is too narrow) and, for headlines, `_rank`.
     """
@@ -86,33 +95,44 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
     table = one_each.groupby(key).agg({"seeds": "sum", "failed": "sum", "train_rows": "max", "test_rows": "max"})
     shown = runs[runs["column"].fillna(False)]
-    names = list(dict.fromkeys(shown["metric"]))
-    for name in names:
+    for name in dict.fromkeys(shown["metric"]):
         values = shown[shown["metric"] == name]
-        summary = _summaries(values, key).add_prefix(f"{name}_")
-        table = table.join(summary)
+        table = table.join(_summaries(values, key).add_prefix(f"{name}_"))
         table[f"{name}_n"] = table[f"{name}_n"].fillna(0).astype(int)
         direction = values["direction"].iloc[0]
         if direction:
-            ranked = table.groupby(BLOCK)[f"{name}_mean"].rank(ascending=bool(direction < 0), method="min")
-            table[f"{name}_rank"] = ranked.astype("Int64")
-    ranks = [f"{name}_rank" for name in names if f"{name}_rank" in table]
-    # A configuration without a score comes last.
-    mean_rank = table[ranks].astype(float).mean(axis=1).fillna(np.inf)
-    table.insert(0, "rank", mean_rank.groupby(BLOCK).rank(method="min").astype(int))
+            versions = values.groupby(key)["metric_version"].max().reindex(table.index)
+            means = table[f"{name}_mean"].groupby([table.index.get_level_values(level) for level in BLOCK] + [versions])
+            table[f"{name}_rank"] = means.rank(ascending=bool(direction < 0), method="min").astype("Int64")
+    table.insert(0, "rank", _overall_rank(table))
     return table.reset_index().sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions"], ignore_index=True)
 
 
+def _overall_rank(table: pd.DataFrame) -> pd.Series:
+    """The rank of the mean rank, within a block, over the metrics that rank all of its scored rows at one version."""
+    ranks = table.filter(regex="_rank$").astype(float)
+    ranks = ranks[table["seeds"] > 0]
+    blocks = [ranks.index.get_level_values(level) for level in BLOCK]
+    complete = ranks.isna().groupby(blocks).transform("sum") == 0
+    # Where a block mixes versions, each version has ranks of its own, which do not compare.
+    mixed = ranks.index.get_level_values("versions") != ""
+    mean = ranks.where(complete & ~mixed[:, None]).mean(axis=1)
+    return mean.groupby(blocks).rank(method="min").astype("Int64").reindex(table.index)
+
+
 def _conflicting_versions(runs: pd.DataFrame) -> list[str]:
-    """For each row, its run's versions of those metrics that its configuration has in several versions."""
-    scored = runs.dropna(subset=["metric_version"])
-    versions = scored.groupby([*CONFIGURATION, "metric"])["metric_version"].transform("nunique")
-    conflicts = scored[versions > 1]
-    headlines = conflicts[~conflicts["metric"].str.contains(".", regex=False)]
+    """For each row, its run's versions of those metrics that its block has in several versions."""
+    scored = runs[runs["metric_version"].notna() & ~runs["metric"].str.contains(".", regex=False).fillna(False)]
+    conflicts = scored[scored.groupby([*BLOCK, "metric"])["metric_version"].transform("nunique") > 1]
     texts: dict[str, str] = {}
-    for run, metric, version in headlines[["run", "metric", "metric_version"]].itertuples(index=False):
+    for run, metric, version in conflicts[["run", "metric", "metric_version"]].itertuples(index=False):
         texts[run] = f"{texts[run]} {metric}={version}" if run in texts else f"{metric}={version}"
-    return [texts.get(run, "") for run in runs["run"]]
+    # A run without scores stands beside the others of its configuration.
+    configurations = runs[CONFIGURATION].itertuples(index=False, name=None)
+    own = dict(zip(runs["run"], configurations, strict=True))
+    first = {own[run]: texts[run] for run in reversed(texts)}
+    unscored = set(runs.loc[runs["metric"].isna(), "run"])
+    return [first.get(own[run], "") if run in unscored else texts.get(run, "") for run in runs["run"]]
 
 
 def _summaries(values: pd.DataFrame, key: list[str]) -> pd.DataFrame:

@@ -9,13 +9,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmark import datasets
 from benchmark.leaderboard import BLOCK, CONFIGURATION
 from benchmark.presets import PRESETS
 from benchmark.scoring import TRAVERSED
+from benchmark.spec import RunSpec, format_settings, protocol_digest
 from benchmark.store import RunFolder, run_folder, write_atomically
 
 PANELS_A_ROW = 3
@@ -57,10 +59,14 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
 
 def block_name(block: pd.DataFrame) -> str:
     """A folder name for runs that compare: `dsprites-quick`, with what departs from the ordinary."""
-    dataset, source, preset, steps = block[BLOCK].iloc[0]
-    usual = preset in PRESETS and PRESETS[preset].steps == steps
-    parts = [dataset, *([] if source == "rendered" else [source]), preset, *([] if usual else [f"{steps}steps"])]
-    return "-".join(parts)
+    dataset, source, preset, steps, protocol = block[BLOCK].iloc[0]
+    parts = [dataset, *([] if source == "rendered" else [source]), preset]
+    if preset not in PRESETS or dataset not in datasets.REGISTRY:
+        return "-".join([*parts, f"{steps}steps", protocol])
+    spec = RunSpec("vae", dataset=dataset, preset=preset, steps=int(steps), source=source)
+    present = protocol_digest(spec.to_dict()) == protocol
+    usual = PRESETS[preset].steps == steps
+    return "-".join([*parts, *([] if usual else [f"{steps}steps"]), *([] if present else [protocol])])
 
 
 def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
@@ -79,7 +85,11 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
             axis.errorbar(rows["beta_mean"], mean, [mean - low, high - mean], color=colour, capsize=4, marker="o")
         for level, style in (("chance", ":"), ("ceiling", "--")):
             _mark_level(axis, wide, name, level, style)
-        axis.set_xscale("log", base=2)
+        # Linear below the least beta that is not 0, so that 0 has a place.
+        least = wide.loc[wide["beta"] > 0, "beta"].min()
+        axis.set_xscale("symlog", base=2, linthresh=1 if np.isnan(least) else least)
+        axis.set_xticks(sorted(wide["beta"].dropna().unique()))
+        axis.minorticks_off()
         axis.xaxis.set_major_formatter(lambda beta, _: f"{beta:g}")
         axis.set(title=name, xlabel="beta (weight of the KL term)", ylabel=_score_label(block, name), ylim=SCORE_LIMITS)
     return figure
@@ -93,8 +103,11 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
         return None
     figure, axes = _panels(len(names), "The price of disentanglement", block)
     betas = wide["beta"] if "beta" in wide else pd.Series(np.nan, index=wide.index)
-    norm = LogNorm(max(betas.min(), 1e-3), max(betas.max(), 2e-3)) if betas.gt(0).any() else None
-    palette = sns.color_palette(BETA_COLOURS, as_cmap=True)
+    present = sorted(betas.dropna().unique())
+    # A colour for each beta in order, not by size: grids are powers, and may hold 0.
+    palette = ListedColormap(sns.color_palette(BETA_COLOURS, max(len(present), 1)))
+    norm = BoundaryNorm(np.arange(len(present) + 1) - 0.5, palette.N) if len(present) > 1 else None
+    orders = betas.map({beta: order for order, beta in enumerate(present)})
     markers = dict(zip(sorted(wide["method"].unique()), "osD^vP*X", strict=False))
     for name, axis in zip(names, axes, strict=True):
         for method, rows in wide.groupby("method"):
@@ -103,21 +116,20 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
             with_beta, without = rows[coloured], rows[~coloured]
             style = {"marker": marker, "edgecolor": "grey"}
             x, y = with_beta["reconstruction"], with_beta[name]
-            axis.scatter(x, y, c=betas[with_beta.index], cmap=palette, norm=norm, label=method, **style)
+            axis.scatter(x, y, c=orders[with_beta.index], cmap=palette, norm=norm, label=method, **style)
             axis.scatter(without["reconstruction"], without[name], color="grey", **style)
         axis.set(title=name, xlabel=RECONSTRUCTION, ylabel=_score_label(block, name), ylim=SCORE_LIMITS)
     axes[0].legend(title="method", loc="best")
     if norm:
         bar = figure.colorbar(ScalarMappable(norm, palette), ax=list(axes), label="beta")
-        present = sorted(betas.dropna().unique())
-        bar.set_ticks(present, labels=[f"{beta:g}" for beta in present])
+        bar.set_ticks(range(len(present)), labels=[f"{beta:g}" for beta in present])
         bar.minorticks_off()
     return figure
 
 
 def draw_kl_per_latent(out: Path, runs: dict[str, str]) -> Figure | None:
     """KL of each latent against steps, a panel a configuration, in the order of the final KL."""
-    histories = {label: pd.read_csv(run_folder(out, run).path / "history.csv") for label, run in runs.items()}
+    histories = {label: run_folder(out, run).read_history() for label, run in runs.items()}
     histories = {label: table for label, table in histories.items() if "kl_per_latent_0" in table}
     if not histories:
         return None
@@ -136,7 +148,7 @@ def draw_traversals(folder: RunFolder) -> Image.Image | None:
     traversals = folder.read_pictures().get("traversals")
     if traversals is None:
         return None
-    measures = folder.read_json("scores.json")["measures"]
+    measures = folder.read_json("scores.json").get("measures", {})
     kl = [measures.get(f"kl_per_latent_{j}") for j in range(len(traversals))]
     order = sorted(range(len(kl)), key=lambda j: -(kl[j] or 0.0))
     labels = [f"z{j}" if kl[j] is None else f"z{j}  {kl[j]:.2f} nats" for j in order]
@@ -150,7 +162,7 @@ def draw_reconstructions(folder: RunFolder) -> Image.Image | None:
     if "reconstructions" not in pictures:
         return None
     images = np.stack([pictures["originals"], pictures["reconstructions"]])
-    loss = folder.read_json("scores.json")["measures"].get("reconstruction")
+    loss = folder.read_json("scores.json").get("measures", {}).get("reconstruction")
     suffix = "" if loss is None else f": reconstruction loss {loss:.0f} nats an image"
     return _image_grid(images, ["original", "reconstructed"], _label(folder) + suffix)
 
@@ -160,7 +172,7 @@ def _draw_run_pictures(out: Path, folder: Path, runs: Sequence[str]) -> list[Pat
     for run in runs:
         for kind, draw in (("traversals", draw_traversals), ("reconstructions", draw_reconstructions)):
             path = folder / kind / f"{run}.png"
-            if not path.exists():
+            if not _is_newer(path, run_folder(out, run).path / "pictures.npz"):
                 picture = draw(run_folder(out, run))
                 if picture is None:
                     continue
@@ -169,10 +181,14 @@ def _draw_run_pictures(out: Path, folder: Path, runs: Sequence[str]) -> list[Pat
     return paths
 
 
+def _is_newer(path: Path, source: Path) -> bool:
+    return path.exists() and source.exists() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns
+
+
 def _compare_traversals(folder: Path, runs: dict[str, str]) -> list[Path]:
     """Traversals of the first seed of each configuration, side by side."""
     files = [folder / "traversals" / f"{run}.png" for run in runs.values()]
-    pictures = [Image.open(file) for file in files if file.exists()][:COMPARED]
+    pictures = [_open_picture(file) for file in files[:COMPARED] if file.exists()]
     if len(pictures) < 2:
         return []
     sheet = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), "white")
@@ -181,6 +197,11 @@ def _compare_traversals(folder: Path, runs: dict[str, str]) -> list[Path]:
         sheet.paste(picture, (left, 0))
         left += picture.width
     return [_save_picture(sheet, folder / "traversals.png")]
+
+
+def _open_picture(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.copy()
 
 
 def _first_runs(block: pd.DataFrame, board: pd.DataFrame) -> dict[str, str]:
@@ -207,7 +228,8 @@ def _score_names(block: pd.DataFrame) -> list[str]:
 def _score_label(block: pd.DataFrame, name: str) -> str:
     # A metric's direction stands with its headline, of which its other columns are variants.
     direction = block.loc[block["metric"] == name.partition(".")[0], "direction"].iloc[0]
-    return f"score ({'higher' if direction > 0 else 'lower'} is better)"
+    meaning = {1: " (higher is better)", -1: " (lower is better)"}.get(direction, "")
+    return f"score{meaning}"
 
 
 def _panels(count: int, title: str, block: pd.DataFrame | None, share_y: bool = False) -> tuple[Figure, list[Axes]]:
@@ -219,7 +241,7 @@ def _panels(count: int, title: str, block: pd.DataFrame | None, share_y: bool = 
     for empty in grid.flat[count:]:
         empty.set_axis_off()
     if block is not None:
-        dataset, source, preset, steps = block[BLOCK].iloc[0]
+        dataset, source, preset, steps, _ = block[BLOCK].iloc[0]
         seeds = block["seed"].nunique()
         title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
     figure.suptitle(title)
@@ -244,8 +266,7 @@ def _mark_level(axis: Axes, wide: pd.DataFrame, metric: str, level: str, style: 
 
 def _label(folder: RunFolder) -> str:
     spec = folder.read_json("spec.json")
-    settings = [f"{name}={value:g}" for name, value in spec["hyperparameters"].items()]
-    return " ".join([spec["method"], *settings])
+    return " ".join([spec["method"], *format_settings(spec["hyperparameters"]), f"seed {spec['seed']}"])
 
 
 def _image_grid(images: np.ndarray, labels: Sequence[str], title: str) -> Image.Image:

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
@@ -20,6 +22,7 @@ from benchmark.harness import Training, build, choose_device, train
 from benchmark.scoring import apply_metric, chosen_metrics, draw_pictures, encode_table, measure, rows_of_run
 from benchmark.spec import RunSpec
 from benchmark.store import RunFolder, run_folder
+from methods.base import Method
 
 PROGRESS_SECONDS = 1.0
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
@@ -43,7 +46,7 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `reason` is one line, empty where it finished."""
+    """How a run ended; `reason` is one line, empty where it finished with every metric."""
 
     run_id: str
     finished: bool
@@ -66,7 +69,14 @@ def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]
     for spec in specs:  # what a killed sweep left behind
         run_folder(workplace.out, spec.run_id).clear_progress()
     parallel = Parallel(n_jobs=min(workplace.jobs, len(specs)), return_as="generator_unordered", batch_size=1)
-    yield from parallel(delayed(execute)(spec, workplace) for spec in specs)
+    waiting = [spec.run_id for spec in specs]
+    try:
+        for outcome in parallel(delayed(execute)(spec, workplace) for spec in specs):
+            waiting.remove(outcome.run_id)
+            yield outcome
+    except TerminatedWorkerError:
+        for run_id in waiting:
+            yield Outcome(run_id, finished=False, reason="a process of this sweep was killed, perhaps for memory")
 
 
 def execute(spec: RunSpec, workplace: Workplace) -> Outcome:
@@ -76,11 +86,12 @@ def execute(spec: RunSpec, workplace: Workplace) -> Outcome:
     try:
         torch.set_num_threads(workplace.threads)
         with threadpool_limits(workplace.threads):
-            _train_and_score(spec, workplace, folder)
-        folder.write_json("status.json", {"state": "finished"})
-        return Outcome(spec.run_id, finished=True)
+            errors = _train_and_score(spec, workplace, folder)
+        reason = "; ".join(f"{metric}: {error}" for metric, error in errors.items())
+        folder.write_json("status.json", {"state": "finished", "reason": reason})
+        return Outcome(spec.run_id, finished=not errors, reason=reason)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = _one_line(error)
         status = {"state": "failed", "reason": reason, "traceback": traceback.format_exc()}
         with suppress(OSError):  # a full disk may be the failure itself
             folder.write_json("status.json", status)
@@ -91,37 +102,55 @@ def execute(spec: RunSpec, workplace: Workplace) -> Outcome:
         torch.set_num_threads(threads_before)
 
 
-def _train_and_score(spec: RunSpec, workplace: Workplace, folder: RunFolder) -> None:
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _train_and_score(spec: RunSpec, workplace: Workplace, folder: RunFolder) -> dict[str, str]:
+    """Bring the run's folder up to date; returns the metrics that failed and why."""
+    # Where the products are said to be float32 they are, on every device.
+    torch.backends.cudnn.allow_tf32 = False
     device = choose_device(workplace.device)
     dataset = datasets.load(spec.dataset, str(device), workplace.data_dir)
     folder.write_json("spec.json", spec.to_dict())
-    if not folder.trained:
+    method, networks = build(spec, dataset.image_shape)
+    if not (folder.trained and folder.load_networks(networks)):
         training = train(spec, dataset, report=_reporter(folder, spec.protocol.steps))
         folder.write_training(training.networks, training.history, _environment(training, device, workplace))
+        networks = training.networks
     folder.write_progress({"phase": "scoring"})
-    _score(spec, dataset, workplace, folder)
+    return _score(spec, dataset, workplace, folder, method, networks.to(dataset.device).eval())
 
 
-def _score(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, folder: RunFolder) -> None:
-    """Bring scores.json up to date; values of present versions stay as they are."""
-    method, networks = build(spec, dataset.image_shape)
-    folder.load_networks(networks)
-    networks.to(dataset.device).eval()
+def _score(
+    spec: RunSpec,
+    dataset: FactorDataset,
+    workplace: Workplace,
+    folder: RunFolder,
+    method: Method,
+    networks: nn.ModuleDict,
+) -> dict[str, str]:
+    """Bring scores.json up to date, where values of present versions stay; returns what failed and why."""
     rows = rows_of_run(spec, dataset)
     table = encode_table(method, networks, dataset, rows)
     scores = folder.read_json("scores.json")
     stored = scores.get("metrics", {})
+    errors: dict[str, str] = {}
     for name in _missing_metrics(folder, workplace):
-        stored[name] = apply_metric(chosen_metrics([name])[name], table, spec.seed)
-    if not scores:
+        try:
+            stored[name] = apply_metric(chosen_metrics([name])[name], table, spec.seed) | {"packages": _versions()}
+        except Exception as error:
+            stored.pop(name, None)
+            errors[name] = _one_line(error)
+    if "measures" not in scores:
         folder.write_pictures(draw_pictures(method, networks, dataset, rows))
-        scores["measures"] = measure(method, networks, dataset, rows, spec, table)
+        scores["measures"] = measure(method, networks, dataset, rows, spec)
     scores |= {
         "rows": {"train": len(rows.train), "test": len(rows.test)},
-        "packages": _versions(),
         "metrics": {name: stored[name] for name in sorted(stored)},
     }
     folder.write_json("scores.json", scores)
+    return errors
 
 
 def _missing_metrics(folder: RunFolder, workplace: Workplace) -> list[str]:

@@ -17,7 +17,6 @@ from methods.base import Method
 from metrics import Metric, Table, Values
 
 ENCODE_BATCH = 256
-ACTIVE_VARIANCE = 0.01
 TRAVERSED = np.linspace(-3, 3, 9)  # values of a latent, in standard deviations of the prior
 PICTURED_IMAGES = 8
 
@@ -107,22 +106,21 @@ def apply_metric(metric: Metric, table: Table, seed: int) -> dict[str, Any]:
     return {
         "version": metric.version,
         "columns": list(metric.columns),
-        "higher_is_better": metric.higher_is_better,
+        "direction": (1 if metric.higher_is_better else -1) if metric.ranked else 0,
         "values": metric.score(table, seed),
     }
 
 
 @torch.inference_mode()
 def measure(
-    method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows, spec: RunSpec, table: Table
+    method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows, spec: RunSpec
 ) -> dict[str, float]:
     """What the table says beside the metrics.
 
     Returns:
         The terms of the first player's loss on the test rows (such as `reconstruction`, `kl` and
-        `kl_per_latent_<j>`, in nats an image, one sample of the posterior each), `active_latents`
-        (variance of the code over the test rows above 0.01, as in Burda et al. 2016), and what the
-        method reports of itself (such as `beta`).
+        `kl_per_latent_<j>`, in nats an image, one sample of the posterior each), and what the method
+        reports of itself (such as `beta`).
     """
     called = callable_networks(networks, "fp32")
     player = next(iter(method.players().values()))
@@ -139,8 +137,7 @@ def measure(
         for name, term in terms.items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(part)
     means = flatten_terms({name: total / len(rows.test) for name, total in sums.items()})
-    active = int((table.codes_test.var(0) > ACTIVE_VARIANCE).sum())
-    return means | {"active_latents": active} | method.report(hyperparameters)
+    return means | method.report(hyperparameters)
 
 
 @torch.inference_mode()

@@ -8,9 +8,13 @@ from itertools import product
 from typing import Any
 
 import methods
+from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS, Preset
 from methods.base import Method, hyperparameter_fields, hyperparameters_of
+
+# The fields of a preset that decide results, and so a run's name.
+PROTOCOL = ("architecture", "latents", "steps", "batch", "optimiser", "train_rows", "test_rows")
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,23 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as plain values, with the protocol spelt out: what `spec.json` holds."""
-        protocol = asdict(self.protocol)
-        del protocol["summary"], protocol["left_out"]
         return {
             "method": self.method,
             "method_version": self.method_class.version,
             "hyperparameters": dict(self.hyperparameters),
             "dataset": self.dataset,
+            "dataset_version": datasets.VERSIONS.get(self.dataset, 1),
             "source": self.source,
             "preset": self.preset,
-            "protocol": protocol,
+            "protocol": {name: value for name, value in asdict(self.protocol).items() if name in PROTOCOL},
             "seed": self.seed,
         }
 
     @property
     def run_id(self) -> str:
         """A name to read, ended by the SHA-256 of the canonical JSON: `betavae-beta4-dsprites-quick-s0-3f9c...`."""
-        digest = hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()
-        settings = [f"{name}{value:g}" for name, value in self.hyperparameters.items()]
-        return "-".join([self.method, *settings, self.dataset, self.preset, f"s{self.seed}", digest[:10]])
+        settings = format_settings(self.hyperparameters, "")
+        return "-".join([self.method, *settings, self.dataset, self.preset, f"s{self.seed}", digest(self.to_dict())])
 
 
 def find_method(name: str) -> type[Method]:
@@ -95,6 +97,21 @@ def find_method(name: str) -> type[Method]:
     if name not in methods.REGISTRY:
         raise unknown("method", name, methods.REGISTRY)
     return methods.REGISTRY[name]
+
+
+def format_settings(hyperparameters: Mapping[str, float], equals: str = "=") -> list[str]:
+    """Each hyperparameter as `name=value`, exactly: different values give different texts."""
+    return [f"{name}{equals}{canonical_json(value)}" for name, value in hyperparameters.items()]
+
+
+def protocol_digest(stored: Mapping[str, Any]) -> str:
+    """Ten characters that tell protocols apart whatever their preset's name, from a stored specification."""
+    return digest({"protocol": stored["protocol"], "dataset_version": stored["dataset_version"]})
+
+
+def digest(value: Any) -> str:
+    """The first ten characters of the SHA-256 of the value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:10]
 
 
 def canonical_json(value: Any) -> str:
@@ -113,7 +130,7 @@ def _with_whole_numbers(value: Any) -> Any:
 def expand(
     method_names: Iterable[str],
     grids: Mapping[tuple[str, str], Sequence[float]],
-    datasets: Mapping[str, str],
+    sources: Mapping[str, str],
     seeds: Iterable[int],
     preset: str,
     steps: int | None,
@@ -122,7 +139,7 @@ def expand(
 
     Args:
         grids: values for each (method, hyperparameter); one that is not named keeps its default.
-        datasets: each data set's name and source.
+        sources: each data set's name and source.
 
     Returns:
         The runs without repetition, seeds outermost, so that an unfinished sweep compares all methods.
@@ -132,7 +149,7 @@ def expand(
     for method, name in grids:
         if method not in method_names:
             raise UsageError(f"{method}.{name} is set, but {method!r} is not among the methods of this sweep.")
-    for seed, (dataset, source), method in product(seeds, datasets.items(), method_names):
+    for seed, (dataset, source), method in product(seeds, sources.items(), method_names):
         own = {name: values for (owner, name), values in grids.items() if owner == method}
         for values in product(*own.values()):
             settings = dict(zip(own, values, strict=True))

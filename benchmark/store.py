@@ -5,12 +5,16 @@ import io
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -78,9 +82,20 @@ class RunFolder:
         write_atomically(self.path / "model.safetensors", save(state))
         self.write_json("environment.json", environment)
 
-    def load_networks(self, networks: nn.ModuleDict) -> None:
-        """Put the stored weights into the networks."""
-        networks.load_state_dict(load_file(self.path / "model.safetensors"))
+    def load_networks(self, networks: nn.ModuleDict) -> bool:
+        """Put the stored weights into the networks; false where the file is absent or damaged."""
+        try:
+            networks.load_state_dict(load_file(self.path / "model.safetensors"))
+        except (OSError, SafetensorError, RuntimeError):
+            return False
+        return True
+
+    def read_history(self) -> pd.DataFrame:
+        """The rows of history.csv, none where the file is absent or damaged."""
+        try:
+            return pd.read_csv(self.path / "history.csv")
+        except (OSError, ValueError):
+            return pd.DataFrame()
 
     def write_pictures(self, pictures: dict[str, np.ndarray]) -> None:
         content = io.BytesIO()
@@ -88,11 +103,11 @@ class RunFolder:
         write_atomically(self.path / "pictures.npz", content.getvalue())
 
     def read_pictures(self) -> dict[str, np.ndarray]:
-        """The pictures by name, none where the run has none."""
+        """The pictures by name, none where there are none or the file is damaged."""
         try:
             with np.load(self.path / "pictures.npz", allow_pickle=False) as stored:
                 return dict(stored)
-        except FileNotFoundError:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}
 
     def write_progress(self, content: dict[str, Any]) -> None:

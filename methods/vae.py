@@ -87,6 +87,9 @@ class VAE(Method):
         return torch.sigmoid(networks["decoder"](codes))
 
     def report(self, hyperparameters: Any) -> dict[str, float]:
-        """beta (1 for a plain VAE) and beta * latents / pixels (Higgins et al. 2017, section 4.2)."""
-        beta = getattr(hyperparameters, "beta", 1.0)
+        """beta and beta * latents / pixels (Higgins et al. 2017, section 4.2), where the KL has a constant weight."""
+        plain = type(self).regulariser is VAE.regulariser
+        beta = 1.0 if plain else getattr(hyperparameters, "beta", None)
+        if beta is None:
+            return {}
         return {"beta": beta, "normalised_beta": beta * self.latents / prod(self.image_shape)}

@@ -29,6 +29,7 @@ def register(
     higher_is_better: bool = True,
     columns: tuple[str, ...] = ("score",),
     cost: str = "under a second",
+    ranked: bool = True,
     breaks: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Function], Function]:
     """Register a function as the metric of its own name; `Metric` says what the arguments mean.
@@ -53,6 +54,7 @@ def register(
             names=names,
             columns=columns,
             cost=cost,
+            ranked=ranked,
             breaks=breaks,
         )
         return function

@@ -90,6 +90,7 @@ class Metric:
         names: all names of values, with <factor> where there is one for each factor.
         columns: which of the values stand in the leaderboard.
         cost: the time it takes at 10,000 training rows of dSprites' factors, in words.
+        ranked: whether it takes part in the leaderboard's ranks: not where it does not look at factors.
         breaks: properties that one would expect and it lacks, each with the reason.
     """
 
@@ -104,6 +105,7 @@ class Metric:
     names: tuple[str, ...]
     columns: tuple[str, ...] = ("score",)
     cost: str = "under a second"
+    ranked: bool = True
     breaks: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, table: Table, rng: np.random.Generator, **options: Any) -> Values:

@@ -10,15 +10,19 @@ from benchmark.errors import unknown
 
 Loader = Callable[..., FactorDataset]
 REGISTRY: dict[str, Loader] = {}
+VERSIONS: dict[str, int] = {}
 
 
-def register(name: str) -> Callable[[Loader], Loader]:
-    """Register a function `(device, data_dir) -> FactorDataset` under a name."""
+def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
+    """Register a function `(device, data_dir) -> FactorDataset` under a name.
+
+    `version` is raised whenever a change alters images or factors; it is part of a run's identity.
+    """
 
     def add(loader: Loader) -> Loader:
         if name in REGISTRY:
             raise ValueError(f"data set {name!r} is registered already, by {REGISTRY[name].__module__}")
-        REGISTRY[name] = loader
+        REGISTRY[name], VERSIONS[name] = loader, version
         return loader
 
     return add

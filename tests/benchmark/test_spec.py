@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from benchmark import datasets
 from benchmark.errors import UsageError
+from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec, canonical_json, expand
 
 GOLDEN = {
@@ -12,9 +16,9 @@ GOLDEN = {
 
 def test_run_ids_never_change():
     assert [spec.run_id for spec in GOLDEN.values()] == [
-        "vae-dsprites-quick-s0-748297446a",
-        "betavae-beta4-dsprites-quick-s0-87d7e80de2",
-        "betavae-beta0.5-dsprites_mini-standard-s3-e5bfe3e218",
+        "vae-dsprites-quick-s0-67923d26d8",
+        "betavae-beta4-dsprites-quick-s0-e54d32876e",
+        "betavae-beta0.5-dsprites_mini-standard-s3-767940ef41",
     ]
 
 
@@ -39,6 +43,7 @@ def test_equal_values_are_one_run():
         {"seed": 1},
         {"steps": 10},
         {"source": "published"},
+        {"hyperparameters": {"beta": 4.0000001}},
     ],
 )
 def test_what_changes_the_result_changes_the_name(change):
@@ -91,3 +96,17 @@ def test_expand_crosses_everything_once():
 def test_a_grid_for_an_absent_method():
     with pytest.raises(UsageError, match="not among the methods"):
         expand(["vae"], {("betavae", "beta"): [1]}, {"dsprites": "rendered"}, [0], "quick", None)
+
+
+def test_what_a_preset_says_beside_its_protocol_is_no_part_of_a_run(monkeypatch):
+    before = RunSpec("vae").run_id
+    monkeypatch.setitem(PRESETS, "quick", replace(PRESETS["quick"], summary="another", left_out=("mig",)))
+    assert RunSpec("vae").run_id == before
+    monkeypatch.setitem(PRESETS, "quick", replace(PRESETS["quick"], batch=32))
+    assert RunSpec("vae").run_id != before
+
+
+def test_a_new_version_of_the_data_is_another_run(monkeypatch):
+    before = RunSpec("vae").run_id
+    monkeypatch.setitem(datasets.VERSIONS, "dsprites", 2)
+    assert RunSpec("vae").run_id != before
