@@ -27,7 +27,7 @@ LISTS = ("methods", "metrics", "datasets", "presets")
 DEVICES = ("auto", "cpu", "cuda")
 INTERRUPTED = 130
 MOST_SEEDS, GREATEST_SEED = 100_000, 10**9
-PLAIN_WIDTH = 200  # columns, where the output is no terminal
+PLAIN_WIDTH = 240  # columns, where the output is no terminal
 
 
 class Parser(argparse.ArgumentParser):

@@ -14,7 +14,9 @@ from benchmark import datasets
 from benchmark.presets import PRESETS
 from methods.base import hyperparameter_fields
 
-INTERVAL_WIDTH = 24  # columns that a mean with its interval takes
+# Shown beside the ranked scores; all other columns are in leaderboard.csv.
+BESIDE = ("beta_vae_score.without_shape", "reconstruction", "kl", "active_latents")
+INTERVAL_WIDTH = 23  # characters that a column with a mean and its interval takes
 
 
 def methods_table() -> TextTable:
@@ -89,9 +91,9 @@ def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
     rows = board[["train_rows", "test_rows"]].max()
     encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
     names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
-    shown = [name for name in names if board[f"{name}_n"].any() and name not in ("beta", "normalised_beta")]
+    shown = [name for name in names if board[f"{name}_n"].any() and (f"{name}_rank" in board or name in BESIDE)]
     parts = ("mean", "low", "high") if width >= 45 + INTERVAL_WIDTH * len(shown) else ("mean",)
-    meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "mean (intervals are in leaderboard.csv)"
+    meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "means (intervals: leaderboard.csv)"
     table = TextTable(title=f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; {meaning}")
     for header in ("rank", "method", "hyperparameters", "seeds"):
         table.add_column(header, no_wrap=header in ("method", "hyperparameters"), overflow="fold")

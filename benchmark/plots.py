@@ -26,7 +26,6 @@ MARGIN = 96  # pixels left of a row of images, for its label
 HEADER = 22  # pixels above a grid of images, for its title
 COMPARED = 6  # configurations side by side, at most
 BETA_COLOURS = "viridis"
-SCORE_LIMITS = (-0.03, 1.03)
 RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
 
 
@@ -91,7 +90,12 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
         axis.set_xticks(sorted(wide["beta"].dropna().unique()))
         axis.minorticks_off()
         axis.xaxis.set_major_formatter(lambda beta, _: f"{beta:g}")
-        axis.set(title=name, xlabel="beta (weight of the KL term)", ylabel=_score_label(block, name), ylim=SCORE_LIMITS)
+        axis.set(
+            title=name,
+            xlabel="beta (weight of the KL term)",
+            ylabel=_score_label(block, name),
+            ylim=_score_limits(wide[name]),
+        )
     return figure
 
 
@@ -118,7 +122,7 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
             x, y = with_beta["reconstruction"], with_beta[name]
             axis.scatter(x, y, c=orders[with_beta.index], cmap=palette, norm=norm, label=method, **style)
             axis.scatter(without["reconstruction"], without[name], color="grey", **style)
-        axis.set(title=name, xlabel=RECONSTRUCTION, ylabel=_score_label(block, name), ylim=SCORE_LIMITS)
+        axis.set(title=name, xlabel=RECONSTRUCTION, ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
     axes[0].legend(title="method", loc="best")
     if norm:
         bar = figure.colorbar(ScalarMappable(norm, palette), ax=list(axes), label="beta")
@@ -220,16 +224,18 @@ def _wide(block: pd.DataFrame) -> pd.DataFrame:
 
 
 def _score_names(block: pd.DataFrame) -> list[str]:
-    """The leaderboard columns that metrics (not measures) give, headlines before their other columns."""
-    scored = block[block["metric_version"].notna() & block["column"].fillna(False)]
-    return sorted(scored["metric"].unique())
+    """The headlines that are ranked."""
+    return sorted(block.loc[block["direction"].fillna(0) != 0, "metric"].unique())
 
 
 def _score_label(block: pd.DataFrame, name: str) -> str:
-    # A metric's direction stands with its headline, of which its other columns are variants.
-    direction = block.loc[block["metric"] == name.partition(".")[0], "direction"].iloc[0]
-    meaning = {1: " (higher is better)", -1: " (lower is better)"}.get(direction, "")
-    return f"score{meaning}"
+    direction = block.loc[block["metric"] == name, "direction"].iloc[0]
+    return f"score ({'higher' if direction > 0 else 'lower'} is better)"
+
+
+def _score_limits(scores: pd.Series) -> tuple[float, float]:
+    """From 0 to 1, further where scores lie beyond."""
+    return min(0.0, scores.min()) - 0.03, max(1.0, scores.max()) + 0.03
 
 
 def _panels(count: int, title: str, block: pd.DataFrame | None, share_y: bool = False) -> tuple[Figure, list[Axes]]:
@@ -256,8 +262,7 @@ def _colour_of(method: object, wide: pd.DataFrame) -> tuple[float, float, float]
 
 def _mark_level(axis: Axes, wide: pd.DataFrame, metric: str, level: str, style: str) -> None:
     """A horizontal line at the metric's mean chance level or ceiling, where its values tell one."""
-    family, _, column = metric.partition(".")
-    name = f"{family}.{level}_{column}" if column else f"{family}.{level}"
+    name = f"{metric}.{level}"
     if name in wide:
         height = wide[name].mean()
         axis.axhline(height, color="grey", linestyle=style, linewidth=1)

@@ -88,6 +88,7 @@ def test_the_leaderboard_is_that_of_the_reference_run():
 LEADERBOARD_COLUMNS = [
     "beta_vae_score",
     "beta_vae_score.without_shape",
+    "factor_vae_score",
     "mig",
     "reconstruction",
     "kl",
