@@ -84,12 +84,7 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
             axis.errorbar(rows["beta_mean"], mean, [mean - low, high - mean], color=colour, capsize=4, marker="o")
         for level, style in (("chance", ":"), ("ceiling", "--")):
             _mark_level(axis, wide, name, level, style)
-        # Linear below the least beta that is not 0, so that 0 has a place.
-        least = wide.loc[wide["beta"] > 0, "beta"].min()
-        axis.set_xscale("symlog", base=2, linthresh=1 if np.isnan(least) else least)
-        axis.set_xticks(sorted(wide["beta"].dropna().unique()))
-        axis.minorticks_off()
-        axis.xaxis.set_major_formatter(lambda beta, _: f"{beta:g}")
+        _scale_by_beta(axis, sorted(wide["beta"].dropna().unique()))
         axis.set(
             title=name,
             xlabel="beta (weight of the KL term)",
@@ -223,6 +218,18 @@ def _wide(block: pd.DataFrame) -> pd.DataFrame:
     return scored.pivot_table(index=["run", "method"], columns="metric", values="value").reset_index()
 
 
+def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
+    """A logarithmic axis with a tick at each beta; linear below the least positive one where 0 is among them."""
+    if min(betas) > 0:
+        axis.set_xscale("log", base=2)
+    else:
+        least = min((beta for beta in betas if beta > 0), default=1.0)
+        axis.set_xscale("symlog", base=2, linthresh=least)
+        axis.set_xlim(-least / 2, max(*betas, least) * 1.3)
+    axis.set_xticks(betas, labels=[f"{beta:g}" for beta in betas])
+    axis.minorticks_off()
+
+
 def _score_names(block: pd.DataFrame) -> list[str]:
     """The headlines that are ranked."""
     return sorted(block.loc[block["direction"].fillna(0) != 0, "metric"].unique())
@@ -239,7 +246,7 @@ def _score_limits(scores: pd.Series) -> tuple[float, float]:
 
 
 def _panels(count: int, title: str, block: pd.DataFrame | None, share_y: bool = False) -> tuple[Figure, list[Axes]]:
-    columns = min(count, PANELS_A_ROW)
+    columns = 2 if count == 4 else min(count, PANELS_A_ROW)
     rows = -(-count // columns)
     sns.set_theme(style="whitegrid", context="notebook")
     figure = Figure(figsize=(4.6 * columns + 0.6, 3.9 * rows + 0.5), layout="constrained")
