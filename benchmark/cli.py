@@ -301,6 +301,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def _list(given: Sequence[str]) -> int:
+    if given in (["-h"], ["--help"]):
+        print(f"usage: run_benchmark.py list [{'|'.join(LISTS)}]")
+        return 0
     if len(given) > 1:
         raise UsageError(f"list takes one of {', '.join(LISTS)}, not {' '.join(given)!r}.")
     if given and given[0] not in LISTS:
