@@ -98,7 +98,7 @@ def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
     for header in ("rank", "method", "hyperparameters", "seeds"):
         table.add_column(header, no_wrap=header in ("method", "hyperparameters"), overflow="fold")
     for name in shown:
-        table.add_column(name.replace(".", ". ").replace("_", "_\u200b"), overflow="fold")
+        table.add_column(name, overflow="fold")
     for _, row in board.iterrows():
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
