@@ -15,7 +15,9 @@ from benchmark.presets import PRESETS
 from methods.base import hyperparameter_fields
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
-BESIDE = ("beta_vae_score.without_shape", "reconstruction", "kl", "active_latents")
+BESIDE = ("reconstruction", "kl", "active_latents", "beta_vae_score.without_shape")
+LABEL_WIDTH = 44  # characters that rank, method, hyperparameters and seeds take
+MEAN_WIDTH = 9  # and a column with a mean alone
 INTERVAL_WIDTH = 23  # characters that a column with a mean and its interval takes
 
 
@@ -91,14 +93,18 @@ def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
     rows = board[["train_rows", "test_rows"]].max()
     encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
     names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
-    shown = [name for name in names if board[f"{name}_n"].any() and (f"{name}_rank" in board or name in BESIDE)]
-    parts = ("mean", "low", "high") if width >= 45 + INTERVAL_WIDTH * len(shown) else ("mean",)
-    meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "means (intervals: leaderboard.csv)"
+    ranked = [name for name in names if f"{name}_rank" in board]
+    # The scores beside their price, then the rest, as far as the width goes.
+    shown = [name for name in (BESIDE[0], *ranked, *BESIDE[1:]) if name in names and board[f"{name}_n"].any()]
+    parts = ("mean", "low", "high") if width >= LABEL_WIDTH + INTERVAL_WIDTH * len(shown) else ("mean",)
+    if len(parts) == 1:
+        shown = shown[: max(2, (width - LABEL_WIDTH) // MEAN_WIDTH)]
+    meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "means (the rest: leaderboard.csv)"
     table = TextTable(title=f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; {meaning}")
     for header in ("rank", "method", "hyperparameters", "seeds"):
         table.add_column(header, no_wrap=header in ("method", "hyperparameters"), overflow="fold")
     for name in shown:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", min_width=MEAN_WIDTH - 3)
     for _, row in board.iterrows():
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
