@@ -391,9 +391,11 @@ def _leaderboard(given: Sequence[str]) -> int:
 
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
     """Make tables and plots again, and print the leaderboards of those blocks (None: of all)."""
+    from benchmark.agreement import compare_models
     from benchmark.leaderboard import BLOCK, write_tables
     from benchmark.plots import draw_all
 
+    compare_models(out)
     runs, board = write_tables(out)
     draw_all(out, runs, board)
     for keys, rows in board.groupby(BLOCK):

@@ -13,6 +13,7 @@ import metrics
 from benchmark import datasets
 from benchmark.presets import PRESETS
 from methods.base import hyperparameter_fields
+from metrics import udr
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 BESIDE = ("reconstruction", "kl", "active_latents", "beta_vae_score.without_shape")
@@ -39,7 +40,7 @@ def metrics_table() -> TextTable:
     """The registered metrics, a row each."""
     headers = ("metric", "version", "range", "better", "chance", "ceiling", "cost", "values; what it is; what to know")
     table = TextTable(*headers, title="metrics", show_lines=True)
-    for name, metric in sorted(metrics.REGISTRY.items()):
+    for name, metric in sorted({**metrics.REGISTRY, "udr": udr.DECLARED}.items()):
         low, high = metric.range
         better = "higher" if metric.higher_is_better else "lower"
         span = f"{low:g} to {high:g}"

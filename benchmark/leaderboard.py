@@ -60,7 +60,7 @@ def _rows_of_sound_run(folder: RunFolder) -> list[dict[str, Any]]:
         "test_rows": scores["rows"]["test"] if finished else None,
         "train_seconds": round(steps / rate, 1) if rate else None,
     }
-    values = list(_values_of_run(scores)) if finished else []
+    values = [*_values_of_run(scores), *_agreement_of_run(folder)] if finished else []
     return [{**run, **value} for value in values or [{}]]
 
 
@@ -76,6 +76,18 @@ def _values_of_run(scores: dict[str, Any]) -> Iterator[dict[str, Any]]:
             }
     for name, value in scores["measures"].items():
         yield {"metric": name, "value": value, "column": not ONE_OF_A_VECTOR.search(name), "direction": 0}
+
+
+def _agreement_of_run(folder: RunFolder) -> Iterator[dict[str, Any]]:
+    stored = folder.read_json("agreement.json")
+    for name, value in stored.get("values", {}).items():
+        yield {
+            "metric": "udr" if name == "score" else f"udr.{name}",
+            "value": value,
+            "metric_version": stored["version"],
+            "column": True,
+            "direction": 0,
+        }
 
 
 def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:

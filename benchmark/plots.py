@@ -144,7 +144,7 @@ def draw_kl_per_latent(out: Path, runs: dict[str, str]) -> Figure | None:
 
 def draw_traversals(folder: RunFolder) -> Image.Image | None:
     """A row a latent, in descending order of KL: its value from -3 to 3, the others held; None without pictures."""
-    traversals = folder.read_pictures().get("traversals")
+    traversals = folder.read_arrays("pictures.npz").get("traversals")
     if traversals is None:
         return None
     measures = folder.read_json("scores.json").get("measures", {})
@@ -157,7 +157,7 @@ def draw_traversals(folder: RunFolder) -> Image.Image | None:
 
 def draw_reconstructions(folder: RunFolder) -> Image.Image | None:
     """Originals over their reconstructions; None without pictures."""
-    pictures = folder.read_pictures()
+    pictures = folder.read_arrays("pictures.npz")
     if "reconstructions" not in pictures:
         return None
     images = np.stack([pictures["originals"], pictures["reconstructions"]])

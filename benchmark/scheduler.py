@@ -19,7 +19,15 @@ from torch import nn
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.harness import Training, build, choose_device, train
-from benchmark.scoring import apply_metric, chosen_metrics, draw_pictures, encode_table, measure, rows_of_run
+from benchmark.scoring import (
+    apply_metric,
+    chosen_metrics,
+    draw_pictures,
+    encode_probe,
+    encode_table,
+    measure,
+    rows_of_run,
+)
 from benchmark.spec import RunSpec
 from benchmark.store import RunFolder, run_folder
 from methods.base import Method
@@ -142,8 +150,10 @@ def _score(
         except Exception as error:
             stored.pop(name, None)
             errors[name] = _one_line(error)
+    if not folder.probed:
+        folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
     if "measures" not in scores:
-        folder.write_pictures(draw_pictures(method, networks, dataset, rows))
+        folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
         scores["measures"] = measure(method, networks, dataset, rows, spec)
     scores |= {
         "rows": {"train": len(rows.train), "test": len(rows.test)},

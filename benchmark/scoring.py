@@ -19,6 +19,8 @@ from metrics import Metric, Table, Values
 ENCODE_BATCH = 256
 TRAVERSED = np.linspace(-3, 3, 9)  # values of a latent, in standard deviations of the prior
 PICTURED_IMAGES = 8
+PROBED_IMAGES = 1_000  # on which the models of one configuration are compared
+Encode = Callable[[Tensor], Tensor]  # images (B, C, H, W) -> codes (B, D)
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,9 @@ def chosen_metrics(names: Iterable[str]) -> dict[str, Metric]:
     return chosen
 
 
-@torch.inference_mode()
-def encode_rows(encode: Callable[[Tensor], Tensor], dataset: FactorDataset, rows: Rows) -> Table:
+def encode_rows(encode: Encode, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows; `encode` takes images (B, C, H, W) and gives codes (B, D)."""
-    codes = torch.cat([encode(dataset.images(part)) for part in _batches(rows.all)]).float().cpu().numpy()
+    codes = _encode(encode, dataset, rows.all)
     factors = dataset.factors(rows.all).cpu().numpy()
     n = len(rows.train)
     return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names)
@@ -68,8 +69,23 @@ def encode_rows(encode: Callable[[Tensor], Tensor], dataset: FactorDataset, rows
 
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows, encoded by a trained method in float32."""
+    return encode_rows(_encoder(method, networks), dataset, rows)
+
+
+def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:
+    """Codes (N, D) by a trained method of images that are the same for every run on the data set."""
+    probe = draw_rows(dataset, PROBED_IMAGES, 0, seed=0).all
+    return _encode(_encoder(method, networks), dataset, probe)
+
+
+def _encoder(method: Method, networks: nn.ModuleDict) -> Encode:
     called = callable_networks(networks, "fp32")
-    return encode_rows(lambda images: method.encode(called, images), dataset, rows)
+    return lambda images: method.encode(called, images)
+
+
+@torch.inference_mode()
+def _encode(encode: Encode, dataset: FactorDataset, indices: np.ndarray) -> np.ndarray:
+    return torch.cat([encode(dataset.images(part)) for part in _batches(indices)]).float().cpu().numpy()
 
 
 def score_encoder(

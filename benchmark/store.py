@@ -42,8 +42,10 @@ class RunFolder:
     """The folder of one run.
 
     spec.json: what the run is. history.csv, model.safetensors, environment.json (written last of
-    these): its training. scores.json, pictures.npz: its scores and images. status.json, written
-    last of all: whether it finished or why it failed. progress.json stands there while it runs.
+    these): its training. scores.json, pictures.npz, probe.npz: its scores, images, and codes to
+    compare it by. status.json, written last of all: whether it finished or why it failed.
+    agreement.json: how well it agrees with the other runs of its configuration. progress.json
+    stands there while it runs.
     """
 
     path: Path
@@ -52,6 +54,11 @@ class RunFolder:
     def trained(self) -> bool:
         """Whether training is over and stored, whatever became of the scoring."""
         return (self.path / "environment.json").is_file()
+
+    @property
+    def probed(self) -> bool:
+        """Whether the codes are stored by which models of one configuration are compared."""
+        return (self.path / "probe.npz").is_file()
 
     @property
     def finished(self) -> bool:
@@ -97,15 +104,15 @@ class RunFolder:
         except (OSError, ValueError):
             return pd.DataFrame()
 
-    def write_pictures(self, pictures: dict[str, np.ndarray]) -> None:
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         content = io.BytesIO()
-        np.savez_compressed(content, **pictures)  # type: ignore[arg-type]
-        write_atomically(self.path / "pictures.npz", content.getvalue())
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.path / name, content.getvalue())
 
-    def read_pictures(self) -> dict[str, np.ndarray]:
-        """The pictures by name, none where there are none or the file is damaged."""
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays in that file by name, none where there is no such file or it is damaged."""
         try:
-            with np.load(self.path / "pictures.npz", allow_pickle=False) as stored:
+            with np.load(self.path / name, allow_pickle=False) as stored:
                 return dict(stored)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from sklearn.linear_model import Lasso
 
+from metrics.base import Metric
+
 INFORMATIVE = 0.01  # least divergence in nats, or variance, of a latent that counts
 ALPHA = 0.1  # the lasso's penalty on standardised latents, as in the study's code
 
@@ -112,3 +114,20 @@ def _agreement(similarity: np.ndarray) -> float:
         greatest, total = matrix.max(0), matrix.sum(0)
         shares += (greatest**2 / np.where(total > 0, total, 1)).sum()
     return float(shares / sum(similarity.shape))
+
+
+# It takes several models where a metric takes a table, and so stands beside the registry.
+DECLARED = Metric(
+    name="udr",
+    function=udr,
+    version=1,
+    range=(0, 1),
+    higher_is_better=True,
+    chance="near 0 for latents that share nothing",
+    ceiling="1 for Spearman, about 0.9 for the lasso",
+    reference="Duan et al. 2020, section 4",
+    names=("score", "spearman"),
+    columns=("score", "spearman"),
+    ranked=False,
+    breaks={"judging factors": "it does not look at them: it compares runs that differ in their seed alone"},
+)

@@ -48,7 +48,7 @@ def test_traversal_rows_are_ordered_by_kl(drawn):
     first = max(range(10), key=lambda j: measures[f"kl_per_latent_{j}"])
     with Image.open(out / "plots" / "dsprites_mini-quick-3steps" / "traversals" / f"{run}.png") as picture:
         shown = np.asarray(picture.convert("L"))[22:86, 96 : 96 + 64]
-    assert np.array_equal(shown, folder.read_pictures()["traversals"][first, 0, 0])
+    assert np.array_equal(shown, folder.read_arrays("pictures.npz")["traversals"][first, 0, 0])
 
 
 def test_runs_without_pictures_or_beta_do_not_stop_the_others(drawn, tmp_path):

@@ -19,6 +19,7 @@ FILES = {
     "environment.json",
     "scores.json",
     "pictures.npz",
+    "probe.npz",
     "status.json",
 }
 

@@ -52,14 +52,14 @@ def test_nan_is_not_stored(tmp_path):
 
 def test_pictures_round_trip_without_pickle(tmp_path):
     folder = RunFolder(tmp_path)
-    assert folder.read_pictures() == {}
-    folder.write_pictures({"originals": np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2)})
-    assert folder.read_pictures()["originals"].shape == (2, 1, 2, 2)
+    assert folder.read_arrays("pictures.npz") == {}
+    folder.write_arrays("pictures.npz", {"originals": np.arange(8, dtype=np.uint8).reshape(2, 1, 2, 2)})
+    assert folder.read_arrays("pictures.npz")["originals"].shape == (2, 1, 2, 2)
     with (tmp_path / "pictures.npz").open("wb") as file:
         np.savez(file, originals=np.array([_Trap()], dtype=object))
-    assert folder.read_pictures() == {}
+    assert folder.read_arrays("pictures.npz") == {}
     (tmp_path / "pictures.npz").write_bytes(b"torn")
-    assert folder.read_pictures() == {}
+    assert folder.read_arrays("pictures.npz") == {}
 
 
 class _Trap:
