@@ -2,6 +2,8 @@
 
 import numpy as np
 
+ROUNDING = 1e-12  # nats; what independent columns seem to share in floating point
+
 
 def bin_codes(codes: np.ndarray, bins: int) -> np.ndarray:
     """Each code's bin number in 0 .. bins - 1, of equal width over that code's own range: (N, D).
@@ -31,4 +33,5 @@ def _mutual_information(a: np.ndarray, b: np.ndarray) -> float:
     joint = np.bincount(a * width + b, minlength=(a.max() + 1) * width).reshape(-1, width) / len(a)
     independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     seen = joint > 0
-    return float((joint[seen] * np.log(joint[seen] / independent[seen])).sum())
+    information = (joint[seen] * np.log(joint[seen] / independent[seen])).sum()
+    return float(information) if information > ROUNDING else 0.0

@@ -36,23 +36,34 @@ def irs(table: Table, rng: np.random.Generator, *, bins: int = 20, quantile: flo
         >>> irs(Table(factors, factors), rng)
         {'score': 1.0, 'active': 2.0, 'ceiling': 1.0}
     """
+    # The true factors ride along as further codes, so that rows are sorted into groups once for both.
+    columns = np.hstack([table.codes, table.factors]).T.copy()
+    columns = columns[np.ptp(columns, axis=1) > 0]
+    active = len(columns) - table.factors.shape[1]
     binned = bin_codes(table.factors, bins)
-    varying = table.codes[:, np.ptp(table.codes, axis=0) > 0]
+    greatest = np.abs(columns - columns.mean(1, keepdims=True)).max(1)
+    moved = np.stack([_mean_deviation(columns, values, quantile) for values in binned.T])
+    robust = 1 - moved.min(0) / greatest
     return {
-        "score": _robustness(varying, binned, quantile) if varying.size else 0.0,
-        "active": float(varying.shape[1]),
-        "ceiling": _robustness(table.factors.astype(np.float64), binned, quantile),
+        "score": float(np.average(robust[:active], weights=greatest[:active])) if active else 0.0,
+        "active": float(active),
+        "ceiling": float(np.average(robust[active:], weights=greatest[active:])),
     }
 
 
-def _robustness(codes: np.ndarray, factors: np.ndarray, quantile: float) -> float:
-    """The weighted mean over codes (N, D), none of them constant, of their robustness for the best factor."""
-    greatest = np.abs(codes - codes.mean(0)).max(0)
-    moved = np.stack([_mean_deviation(codes, column, quantile) for column in factors.T])
-    return float(np.average(1 - moved.min(0) / greatest, weights=greatest))
+def _mean_deviation(columns: np.ndarray, values: np.ndarray, quantile: float) -> np.ndarray:
+    """The quantile of the distances of each column (D, N) from its mean in a group, averaged over groups: (D,)."""
+    order = np.argsort(values, kind="stable")
+    begins = np.flatnonzero(np.diff(values[order])) + 1
+    groups = np.split(columns.take(order, axis=1), begins, axis=1)
+    return np.mean([_quantile(np.abs(group - group.mean(1, keepdims=True)), quantile) for group in groups], axis=0)
 
 
-def _mean_deviation(codes: np.ndarray, values: np.ndarray, quantile: float) -> np.ndarray:
-    """The quantile of each code's distances from its mean among rows of one value, averaged over values: (D,)."""
-    groups = [codes[values == value] for value in np.unique(values)]
-    return np.mean([np.quantile(np.abs(group - group.mean(0)), quantile, axis=0) for group in groups], axis=0)
+def _quantile(rows: np.ndarray, quantile: float) -> np.ndarray:
+    """Each row's quantile (D,), interpolated as by `np.quantile`, in half its time; changes the order in `rows`."""
+    place = quantile * (rows.shape[1] - 1)
+    below = int(place)
+    rows.partition(below, axis=1)
+    low = rows[:, below]
+    high = rows[:, below + 1 :].min(1) if place > below else low
+    return low + (place - below) * (high - low)

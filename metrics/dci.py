@@ -1,0 +1,153 @@
+"""Disentanglement, completeness and informativeness."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LassoCV
+
+from metrics import register
+from metrics.base import Table, Values
+from metrics.boosting import BoostedTrees, grow_side_by_side
+from metrics.prediction import draw_seed, spare_cores, standardise
+
+NAMES = (
+    "score",
+    "disentanglement",
+    "completeness",
+    "informativeness_train",
+    "informativeness_test",
+    "completeness_<factor>",
+    "informativeness_test_<factor>",
+)
+COLUMNS = ("disentanglement", "completeness", "informativeness_test")
+CHANCE = "disentanglement and completeness near 0; informativeness_test the share of a factor's commonest value"
+CEILING = "1 (informativeness a little below for factors of many values)"
+ABSENT = 1e-11  # added to importances, so that a code or factor without any is spread evenly, as in the study
+TREES = 100
+
+
+class Fitted(NamedTuple):
+    """How predictors of each factor use the codes, and how often they are right."""
+
+    importances: np.ndarray  # (D, K), not negative
+    right_train: np.ndarray  # (K,) in [0, 1]
+    right_test: np.ndarray  # (K,)
+
+
+@register(
+    version=1,
+    chance=CHANCE,
+    ceiling=CEILING,
+    reference="Eastwood and Williams 2018, section 2; boosted trees and accuracy as in Locatello et al. 2019",
+    names=NAMES,
+    columns=COLUMNS,
+    cost="minutes",
+)
+def dci(
+    table: Table,
+    rng: np.random.Generator,
+    *,
+    estimator: Literal["boosted_trees", "random_forest", "lasso"] = "boosted_trees",
+) -> Values:
+    """How far each code matters for one factor only, and each factor takes one code only.
+
+    A classifier predicts each factor from all codes, fitted on the training rows; the importances
+    of codes for factors, each factor's summing to 1, are R (D, K). Disentanglement is the mean
+    over codes of 1 - the entropy of a row of R to base K, weighted by the rows' sums; completeness
+    that over factors of the columns, to base D.
+
+    Args:
+        estimator: scikit-learn's gradient-boosted trees, as in the study (the threads that grow them side
+            by side change no number); "random_forest" of 100 trees; or "lasso", which regresses a
+            factor's value on standardised codes, its penalty chosen by cross-validation, and is right
+            where the nearest value is.
+
+    Returns:
+        score, disentanglement: in [0, 1]. One factor has no other: 1.
+        completeness: in [0, 1]. One code has no other: 1.
+        informativeness_train, informativeness_test: mean accuracy over factors on either rows.
+        completeness_<factor>, informativeness_test_<factor>: each factor's.
+
+    Raises:
+        ValueError: the estimator is unknown.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> factors = rng.integers(2, size=(300, 2))
+        >>> round(dci(Table(factors, factors), rng)["disentanglement"], 3)
+        1.0
+    """
+    fits = {"boosted_trees": _fit_boosted_trees, "random_forest": _fit_random_forest, "lasso": _fit_lasso}
+    if estimator not in fits:
+        raise ValueError(f"dci has no estimator {estimator!r}; it has {', '.join(map(repr, fits))}.")
+    return summarise(table, fits[estimator](table, draw_seed(rng)))
+
+
+def summarise(table: Table, fitted: Fitted) -> Values:
+    """DCI's values from importances and accuracies."""
+    totals = fitted.importances.sum(0)
+    importances = np.where(totals > 0, fitted.importances / np.where(totals > 0, totals, 1), 0)
+    disentanglement = _concentration(importances)
+    completeness = _concentration(importances.T)
+    mass = importances.sum(1) / max(importances.sum(), ABSENT)
+    score = float(disentanglement @ mass)
+    values = {
+        "score": score,
+        "disentanglement": score,
+        "completeness": float(completeness.mean()),
+        "informativeness_train": float(fitted.right_train.mean()),
+        "informativeness_test": float(fitted.right_test.mean()),
+    }
+    for prefix, numbers in (("completeness", completeness), ("informativeness_test", fitted.right_test)):
+        values |= {f"{prefix}_{name}": float(each) for name, each in zip(table.factor_names, numbers, strict=True)}
+    return values
+
+
+def _concentration(importances: np.ndarray) -> np.ndarray:
+    """1 - the entropy of each row (N, M), to base M: 1 for a row in one column, 0 for one spread evenly."""
+    if importances.shape[1] == 1:
+        return np.ones(len(importances))
+    shares = importances + ABSENT
+    shares = shares / shares.sum(1, keepdims=True)
+    return 1 + (shares * np.log(shares)).sum(1) / np.log(importances.shape[1])
+
+
+def _fit_boosted_trees(table: Table, seed: int) -> Fitted:
+    train, test = (np.ascontiguousarray(codes, np.float32) for codes in (table.codes, table.codes_test))
+    trees = [BoostedTrees(train, factor, test, seed) for factor in table.factors.T]
+    grow_side_by_side(trees, spare_cores())
+    predicted = [one.predict() for one in trees]
+    right = [
+        [(guess == truth).mean() for guess, truth in zip(guesses, truths, strict=True)]
+        for guesses, *truths in zip(predicted, table.factors.T, table.factors_test.T, strict=True)
+    ]
+    importances = np.stack([one.importances for one in trees], axis=1)
+    return Fitted(importances, *np.transpose(right))
+
+
+def _fit_random_forest(table: Table, seed: int) -> Fitted:
+    # In one thread: scikit-learn swaps the process's warning filters for each tree, which threads mix up.
+    importances, right = [], []
+    for known, wanted in zip(table.factors.T, table.factors_test.T, strict=True):
+        forest = RandomForestClassifier(TREES, random_state=seed).fit(table.codes, known)
+        importances.append(forest.feature_importances_)
+        right.append([forest.score(table.codes, known), (forest.predict(table.codes_test) == wanted).mean()])
+    return Fitted(np.stack(importances, axis=1), *np.transpose(right))
+
+
+def _fit_lasso(table: Table, seed: int) -> Fitted:
+    train, test = standardise(table)
+    importances, right = [], []
+    for known, wanted in zip(table.factors.T, table.factors_test.T, strict=True):
+        lasso = LassoCV(cv=min(5, len(known)), random_state=seed, max_iter=100_000).fit(train, known)
+        values = np.unique(known)
+        guesses = [_nearest(values, lasso.predict(codes)) for codes in (train, test)]
+        importances.append(np.abs(lasso.coef_))
+        right.append([(guesses[0] == known).mean(), (guesses[1] == wanted).mean()])
+    return Fitted(np.stack(importances, axis=1), *np.transpose(right))
+
+
+def _nearest(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The nearest of the ordered values to each number."""
+    return values[np.searchsorted((values[1:] + values[:-1]) / 2, numbers)]

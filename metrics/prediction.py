@@ -1,0 +1,29 @@
+"""What metrics that fit predictors share."""
+
+import multiprocessing
+
+import numpy as np
+from joblib import cpu_count
+
+from metrics.base import Table
+
+
+def standardise(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of training and test rows with mean 0 and variance 1 over the training rows.
+
+    A code that never varies in the training rows becomes 0.
+    """
+    varies = np.ptp(table.codes, axis=0) > 0
+    mean, deviation = table.codes.mean(0), np.where(varies, table.codes.std(0), 1)
+    train, test = ((codes - mean) / deviation for codes in (table.codes, table.codes_test))
+    return np.where(varies, train, 0), np.where(varies, test, 0)
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """A seed for what takes no generator."""
+    return int(rng.integers(2**31))
+
+
+def spare_cores() -> int:
+    """How many threads may work here: one in a process that shares the cores with others of a sweep."""
+    return 1 if multiprocessing.parent_process() else cpu_count()
