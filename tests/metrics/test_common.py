@@ -44,8 +44,9 @@ OPTIONS = {"downstream": {"rows": (10, 100), "estimators": ["logistic"]}}
 
 
 @pytest.fixture(autouse=True)
-def _few_trees(monkeypatch):
-    monkeypatch.setattr(boosting, "STEPS", 25)
+def _less_of_the_same(monkeypatch):
+    monkeypatch.setattr(boosting, "STEPS", 15)
+    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [0.01, 1, 100])
 
 
 def _values(metric, codes=CODES, factors=FACTORS, seed=0):

@@ -25,6 +25,7 @@ def _few_steps(monkeypatch):
     """A quarter of the trees, for the tests' speed; tests that compare with the study's number set it back."""
     for module in (boosting, fast_module):
         monkeypatch.setattr(module, "STEPS", 25)
+    monkeypatch.setattr(dci_module, "TREES", 20)
 
 
 @pytest.fixture
@@ -250,7 +251,7 @@ def _add_decreases(node, leaves, residuals, importances):
 
 @pytest.mark.parametrize("name", ["rotated", "split"])
 def test_dci_fast_tells_the_story_of_dci(name, all_steps):
-    codes, factors, codes_test, factors_test = make(name, 1000, 500)
+    codes, factors, codes_test, factors_test = make(name, 700, 500)
     kept, width = [0, 1], [1, 2]
     table = Table(codes, factors[:, kept] // width, codes_test, factors_test[:, kept] // width)
     exact, fast = (_numbers(metric, table) for metric in (dci, dci_fast))
@@ -393,3 +394,25 @@ def test_dci_fast_does_not_depend_on_scale(scale):
     codes = _mixed(factors)
     expected = _numbers(dci_fast, _table(codes, factors))
     assert _numbers(dci_fast, _table(codes * scale, factors)) == pytest.approx(expected, abs=0.02)
+
+
+def _refuse_below(monkeypatch, least):
+    train = lightgbm.train
+
+    def refuse(parameters, *rest, **options):
+        if parameters["min_sum_hessian_in_leaf"] < least:
+            raise lightgbm.basic.LightGBMError("Check failed: (left_count) > (0)\nat some line\n")
+        return train(parameters, *rest, **options)
+
+    monkeypatch.setattr(lightgbm, "train", refuse)
+
+
+def test_where_lightgbm_gives_up_leaves_grow_larger(monkeypatch):
+    factors = _factors(300)
+    table = _table(_mixed(factors), factors)
+    expected = _numbers(dci_fast, table)
+    _refuse_below(monkeypatch, 0.01)
+    assert _numbers(dci_fast, table) == pytest.approx(expected, abs=0.05)
+    _refuse_below(monkeypatch, np.inf)
+    with pytest.raises(ValueError, match=r"^dci_fast cannot .*\.$"):
+        _numbers(dci_fast, table)
