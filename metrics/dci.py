@@ -20,7 +20,7 @@ NAMES = (
     "completeness_<factor>",
     "informativeness_test_<factor>",
 )
-COLUMNS = ("disentanglement", "completeness", "informativeness_test")
+COLUMNS = ("score", "completeness", "informativeness_test")
 CHANCE = "disentanglement and completeness near 0; informativeness_test the share of a factor's commonest value"
 CEILING = "1 (informativeness a little below for factors of many values)"
 ABSENT = 1e-11  # added to importances, so that a code or factor without any is spread evenly, as in the study

@@ -27,7 +27,7 @@ def dci_es(table: Table, rng: np.random.Generator) -> Values:
 
     Probes are ridge regressions of a factor's value on the standardised codes and 0 to 512 random
     Fourier features of them; a probe's capacity is the logarithm of its number of inputs, its loss
-    the squared error on test rows over the factor's variance, 1 at most. Explicitness is 1 less
+    the squared error on test rows over that of the factor's mean, 1 at most. Explicitness is 1 less
     the area between the curve of losses and the best loss, up to the capacity that reaches it,
     over that of the triangle from the baseline 1 at the least capacity to the best loss at the greatest.
 
@@ -55,19 +55,20 @@ def dci_es(table: Table, rng: np.random.Generator) -> Values:
 
 
 def _losses(codes: tuple[np.ndarray, np.ndarray], table: Table, features: int, rng: np.random.Generator) -> np.ndarray:
-    """Test errors (K,) of the probe with so many random features, over the variances of the factors."""
+    """Test errors (K,) of the probe with so many random features, over those of the factors' means."""
     latents = codes[0].shape[1]
     frequencies = rng.normal(size=(latents, features)) / np.sqrt(latents)
     phases = rng.uniform(0, 2 * np.pi, features)
     train, test = (
         np.hstack([each, np.sqrt(2) * np.cos(each @ frequencies + phases), np.ones((len(each), 1))]) for each in codes
     )
-    mean, variance = table.factors.mean(0), table.factors.var(0)
+    mean = table.factors.mean(0)
     ridge = RIDGE * len(train) * np.eye(train.shape[1])
     ridge[-1, -1] = 1e-9  # the constant goes free
     weights = np.linalg.solve(train.T @ train + ridge, train.T @ (table.factors - mean))
     errors = ((test @ weights + mean - table.factors_test) ** 2).mean(0)
-    return np.minimum(errors / variance, 1)
+    baseline = ((mean - table.factors_test) ** 2).mean(0)
+    return np.minimum(errors / np.where(baseline > 0, baseline, 1), 1)
 
 
 def _explicitness(losses: np.ndarray, capacities: np.ndarray) -> float:

@@ -30,7 +30,7 @@ NO_PENALTY = 1e9
     reference="Hsu et al. 2023, section 4, as in their repository latent_quantization at 4ba4c9d; "
     "estimator of Ross 2014; cross-entropies on test rows",
     names=("score", "infom", "infoe", "infoc", "active"),
-    columns=("infom", "infoe", "infoc"),
+    columns=("score", "infoe", "infoc"),
     cost="seconds",
 )
 def infomec(

@@ -154,6 +154,7 @@ def test_what_is_declared_is_given(metric):
     assert set(values) <= names
     assert set(declared.columns) <= set(declared.names)
     assert "score" in values
+    assert declared.columns[0] == "score"  # ranks and plots go by it
     assert all(type(value) is float for value in values.values()), values
     for text in (declared.chance, declared.ceiling, declared.reference, declared.cost):
         assert text

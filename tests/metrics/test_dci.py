@@ -1,5 +1,6 @@
 import importlib
 import warnings
+from contextlib import contextmanager
 
 import lightgbm
 import numpy as np
@@ -358,12 +359,23 @@ def test_one_code_and_one_factor(metric):
 
 
 @both
-def test_doubled_codes_are_as_disentangled(metric):
+def test_doubled_codes_are_as_disentangled_but_not_complete(metric):
     factors = _factors(600)
     codes = factors + 0.05 * np.random.default_rng(1).normal(size=factors.shape)
     once, twice = (_numbers(metric, _table(each, factors)) for each in (codes, np.hstack([codes, codes])))
     assert twice["disentanglement"] == pytest.approx(once["disentanglement"], abs=0.01)
+    # Each factor has two codes of six: ln 2 of ln 6.
+    assert twice["completeness"] < once["completeness"] - 0.3
     assert twice["informativeness_test"] == pytest.approx(once["informativeness_test"], abs=0.01)
+
+
+@both
+def test_a_tie_of_values_is_one_guess(metric):
+    """A code that tells only which half of four values: one of the two is right half of the time."""
+    fourth, half = np.arange(900) % 4, np.arange(900) // 4 % 2
+    values = _numbers(metric, _table(np.stack([fourth // 2, half], axis=1), np.stack([fourth, half], axis=1)))
+    assert values["informativeness_test_f0"] == pytest.approx(0.5, abs=0.01)
+    assert values["informativeness_test_f1"] == 1
 
 
 # LightGBM
@@ -396,23 +408,24 @@ def test_dci_fast_does_not_depend_on_scale(scale):
     assert _numbers(dci_fast, _table(codes * scale, factors)) == pytest.approx(expected, abs=0.02)
 
 
+@contextmanager
 def _refuse_below(monkeypatch, least):
-    train = lightgbm.train
+    class Refusing(lightgbm.Booster):
+        def update(self, *given, **named):
+            if self.params["min_sum_hessian_in_leaf"] < least:
+                raise lightgbm.basic.LightGBMError("Check failed: (left_count) > (0)\nat some line\n")
+            return super().update(*given, **named)
 
-    def refuse(parameters, *rest, **options):
-        if parameters["min_sum_hessian_in_leaf"] < least:
-            raise lightgbm.basic.LightGBMError("Check failed: (left_count) > (0)\nat some line\n")
-        return train(parameters, *rest, **options)
-
-    monkeypatch.setattr(lightgbm, "train", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr(lightgbm, "Booster", Refusing)
+        yield
 
 
 def test_where_lightgbm_gives_up_leaves_grow_larger(monkeypatch):
     factors = _factors(300)
     table = _table(_mixed(factors), factors)
     expected = _numbers(dci_fast, table)
-    _refuse_below(monkeypatch, 0.01)
-    assert _numbers(dci_fast, table) == pytest.approx(expected, abs=0.05)
-    _refuse_below(monkeypatch, np.inf)
-    with pytest.raises(ValueError, match=r"^dci_fast cannot .*\.$"):
+    with _refuse_below(monkeypatch, 0.01):
+        assert _numbers(dci_fast, table) == pytest.approx(expected, abs=0.05)
+    with _refuse_below(monkeypatch, np.inf), pytest.raises(ValueError, match=r"^dci_fast cannot .*\.$"):
         _numbers(dci_fast, table)
