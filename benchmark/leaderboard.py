@@ -107,17 +107,23 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
     table = one_each.groupby(key).agg({"seeds": "sum", "failed": "sum", "train_rows": "max", "test_rows": "max"})
     shown = runs[runs["column"].fillna(False)]
-    for name in dict.fromkeys(shown["metric"]):
-        values = shown[shown["metric"] == name]
-        table = table.join(_summaries(values, key).add_prefix(f"{name}_"))
-        table[f"{name}_n"] = table[f"{name}_n"].fillna(0).astype(int)
-        direction = values["direction"].iloc[0]
-        if direction:
-            versions = values.groupby(key)["metric_version"].max().reindex(table.index)
-            means = table[f"{name}_mean"].groupby([table.index.get_level_values(level) for level in BLOCK] + [versions])
-            table[f"{name}_rank"] = means.rank(ascending=bool(direction < 0), method="min").astype("Int64")
-    table.insert(0, "rank", _overall_rank(table))
+    columns = [_columns_of(str(name), values, key, table) for name, values in shown.groupby("metric", sort=False)]
+    table = pd.concat([table, *columns], axis=1)
+    table = pd.concat([_overall_rank(table).rename("rank"), table], axis=1).copy()  # in one piece
     return table.reset_index().sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions"], ignore_index=True)
+
+
+def _columns_of(name: str, values: pd.DataFrame, key: list[str], table: pd.DataFrame) -> pd.DataFrame:
+    """A metric's columns, for the configurations in the table."""
+    index = table.index
+    columns = _summaries(values, key).add_prefix(f"{name}_").reindex(index)
+    columns[f"{name}_n"] = columns[f"{name}_n"].fillna(0).astype(int)
+    direction = values["direction"].iloc[0]
+    if direction:
+        versions = values.groupby(key)["metric_version"].max().reindex(index)
+        means = columns[f"{name}_mean"].groupby([index.get_level_values(level) for level in BLOCK] + [versions])
+        columns[f"{name}_rank"] = means.rank(ascending=bool(direction < 0), method="min").astype("Int64")
+    return columns
 
 
 def _overall_rank(table: pd.DataFrame) -> pd.Series:

@@ -20,7 +20,7 @@ from benchmark.scoring import TRAVERSED
 from benchmark.spec import RunSpec, format_settings, protocol_digest
 from benchmark.store import RunFolder, run_folder, write_atomically
 
-PANELS_A_ROW = 3
+PANELS_A_ROW = 4
 GAP = 2  # pixels between images
 MARGIN = 96  # pixels left of a row of images, for its label
 HEADER = 22  # pixels above a grid of images, for its title
@@ -85,12 +85,8 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
         for level, style in (("chance", ":"), ("ceiling", "--")):
             _mark_level(axis, wide, name, level, style)
         _scale_by_beta(axis, sorted(wide["beta"].dropna().unique()))
-        axis.set(
-            title=name,
-            xlabel="beta (weight of the KL term)",
-            ylabel=_score_label(block, name),
-            ylim=_score_limits(wide[name]),
-        )
+        axis.set(title=name, xlabel="", ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
+    figure.supxlabel("beta (weight of the KL term)")
     return figure
 
 
@@ -117,10 +113,12 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
             x, y = with_beta["reconstruction"], with_beta[name]
             axis.scatter(x, y, c=orders[with_beta.index], cmap=palette, norm=norm, label=method, **style)
             axis.scatter(without["reconstruction"], without[name], color="grey", **style)
-        axis.set(title=name, xlabel=RECONSTRUCTION, ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
+        axis.set(title=name, ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
+    figure.supxlabel(RECONSTRUCTION)
     axes[0].legend(title="method", loc="best")
     if norm:
-        bar = figure.colorbar(ScalarMappable(norm, palette), ax=list(axes), label="beta")
+        height = 1 / -(-len(axes) // PANELS_A_ROW)  # that of one row of panels
+        bar = figure.colorbar(ScalarMappable(norm, palette), ax=list(axes), label="beta", shrink=height, anchor=(0, 1))
         bar.set_ticks(range(len(present)), labels=[f"{beta:g}" for beta in present])
         bar.minorticks_off()
     return figure

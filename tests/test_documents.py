@@ -87,9 +87,10 @@ def test_the_leaderboard_is_that_of_the_reference_run():
 
 LEADERBOARD_COLUMNS = [
     "beta_vae_score",
-    "beta_vae_score.without_shape",
     "factor_vae_score",
     "mig",
+    "dci_fast",
+    "udr",
     "reconstruction",
     "kl",
     "active_latents",
