@@ -1,6 +1,7 @@
 """What a metric is: a pure function of codes and factors, and what is declared about it."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
+MANY_CLASSES = "The number of unique classes"  # scikit-learn's warning of few rows of many values begins so
 Values = dict[str, float]  # the headline number under "score", others by stable names
 
 
@@ -115,7 +117,9 @@ class Metric:
         Raises:
             ValueError: a value is not finite, or the table does not suit the metric.
         """
-        with threadpool_limits(1):  # the order of a sum, and so its last digits, depend on the number
+        # The order of a sum, and so its last digits, depend on the number of threads.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             values = self.function(table, rng, **options)
         for name, value in values.items():
             if not np.isfinite(value):
