@@ -28,7 +28,19 @@ def _everything_under(folder):
 
 
 def test_the_main_job_end_to_end(out, capsys):
-    command = ["--methods", "betavae", "--betas", "1,4,16", "--seeds", "0-1", *MINI, "--out", str(out)]
+    command = [
+        "--methods",
+        "betavae",
+        "--betas",
+        "1,4,16",
+        "--seeds",
+        "0-1",
+        *MINI,
+        "--metrics",
+        SOME,
+        "--out",
+        str(out),
+    ]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "6 runs, 6 to do" in printed.err

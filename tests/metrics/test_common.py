@@ -46,7 +46,7 @@ OPTIONS = {"downstream": {"rows": (10, 100), "estimators": ["logistic"]}}
 @pytest.fixture(autouse=True)
 def _less_of_the_same(monkeypatch):
     monkeypatch.setattr(boosting, "STEPS", 15)
-    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [0.01, 1, 100])
+    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [0.01, 1])
 
 
 def _values(metric, codes=CODES, factors=FACTORS, seed=0):
@@ -126,7 +126,7 @@ def test_order_of_the_ideal_the_mixed_and_the_noise(metric):
 
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
 def test_equal_seeds_give_equal_values_ten_times(metric):
-    assert len({_score(metric, seed=1) for _ in range(10)}) == 1
+    assert len({_score(metric, seed=1) for _ in range(3 if metric in OPTIONS else 10)}) == 1
 
 
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
