@@ -1,17 +1,19 @@
-"""Trains one run on one device: the loop that every method shares."""
+"""Trains runs on one device: the loop that every method shares."""
 
 import ctypes
 import hashlib
-import math
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.capture import Captured
+from benchmark.convolutions import Products
 from benchmark.datasets.base import FactorDataset
+from benchmark.pack import Alone, Draws, Stacked, state_dtype
 from benchmark.spec import RunSpec
 from methods.base import Method, Optimiser, Player, Terms
 
@@ -20,6 +22,7 @@ REPORT_STEPS = 20  # between looks at the loss, each of which waits for the devi
 FUSED = {"Adam", "AdamW"}  # optimisers whose fused step runs on every device
 
 Report = Callable[[int, float], None]  # step, loss
+PackReport = Callable[[int, list[float]], None]  # step, each run's loss
 
 
 class DivergenceError(RuntimeError):
@@ -32,7 +35,8 @@ class Training:
 
     Attributes:
         history: rows of step, loss and the losses' other terms, each the mean since the row before.
-        steps_per_second: over the whole training, first steps included.
+        steps_per_second: of each of its runs, over the whole training, first steps included.
+        pack: the number of runs that were trained together.
     """
 
     method: Method
@@ -40,6 +44,7 @@ class Training:
     history: list[dict[str, float]]
     steps_per_second: float
     precision: str
+    pack: int = 1
 
 
 def stream(seed: int, purpose: str) -> int:
@@ -73,111 +78,159 @@ def choose_precision(device: torch.device) -> str:
     return "bf16" if native() else "fp32"
 
 
-def callable_networks(networks: nn.ModuleDict, precision: str) -> dict[str, Callable[[Tensor], Tensor]]:
-    """The networks as methods see them: products in `precision`, results in float32."""
-    return {name: _in_precision(module, precision) for name, module in networks.items()}
-
-
-def _in_precision(module: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
-    def call(inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            return module(inputs).float()
-
-    return call
-
-
 def train(
     spec: RunSpec, dataset: FactorDataset, precision: str | None = None, report: Report | None = None
 ) -> Training:
-    """Train the run's method on the data set's device.
+    """Train one run on the data set's device.
 
     Args:
-        precision: "bf16", "fp32", or None for `choose_precision`.
+        precision: "bf16", "fp32", "fp64", or None for `choose_precision`.
         report: called with the step and the loss every few steps.
 
     Raises:
         DivergenceError: a loss is infinite or nan.
     """
-    keep_memory()
-    device, protocol = dataset.device, spec.protocol
-    precision = precision or choose_precision(device)
-    method, networks = build(spec, dataset.image_shape)
-    networks.to(device).train()
-    called = callable_networks(networks, precision)
-    hyperparameters = spec.resolve_hyperparameters()
-    players = {name: _Turn(player, networks, protocol.optimiser) for name, player in method.players().items()}
-    batches = torch.Generator(device).manual_seed(stream(spec.seed, "batches"))
-    noises = torch.Generator(device).manual_seed(stream(spec.seed, "noise"))
-    shapes = method.noise_shapes(protocol.batch)
-    history = _History(max(1, protocol.steps // HISTORY_ROWS), report)
+    (outcome,) = train_pack([spec], dataset, precision, report and (lambda step, losses: report(step, losses[0])))
+    if isinstance(outcome, DivergenceError):
+        raise outcome
+    return outcome
 
+
+def train_pack(
+    specs: Sequence[RunSpec],
+    dataset: FactorDataset,
+    precision: str | None = None,
+    report: PackReport | None = None,
+    products: Products = "grouped",
+) -> list[Training | DivergenceError]:
+    """Train runs that differ in seed and numeric hyperparameters together, on the data set's device.
+
+    Each run's initial weights, batches and noise are those that it has alone. One that diverges
+    goes on without disturbing the others, and its error stands in its place.
+
+    Args:
+        report: called with the step and each run's loss every few steps.
+        products: how stacked convolutions are computed.
+    """
+    keep_memory()
+    device, protocol = dataset.device, specs[0].protocol
+    precision = precision or choose_precision(device)
+    dtype = state_dtype(precision)
+    methods, networks = zip(*(build(spec, dataset.image_shape) for spec in specs), strict=True)
+    for own in networks:
+        own.to(device, dtype).train()
+    hyperparameters = [spec.resolve_hyperparameters() for spec in specs]
+    engine: Alone | Stacked
+    if len(specs) == 1 and device.type == "cpu":  # on a GPU one run is a stack of one, for the graph's sake
+        engine = Alone(networks[0], hyperparameters[0], precision)
+    else:
+        engine = Stacked(networks, hyperparameters, precision, products)
+    generators = [
+        tuple(torch.Generator(device).manual_seed(stream(spec.seed, use)) for use in ("batches", "noise"))
+        for spec in specs
+    ]
+    draws = Draws(methods, generators, len(dataset), protocol.batch, dtype)
+    turns = {name: _Turn(player, engine, protocol.optimiser) for name, player in methods[0].players().items()}
+    history = _History(len(specs), device, max(1, protocol.steps // HISTORY_ROWS), report)
+
+    def advance(step: Tensor, indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
+        images = dataset.images(indices.flatten()).to(dtype).unflatten(0, indices.shape)
+        terms: Terms = {}
+        for name, turn in turns.items():
+            outcome = engine.losses(turn.player, images, noise[name], step)
+            turn.take(outcome["loss"].sum())
+            terms |= {f"{name}_{key}": term for key, term in outcome.items()} if terms else outcome
+        history.add(step, terms)
+
+    take_step = Captured(advance) if device.type == "cuda" else advance
     began = time.perf_counter()
     for step in range(protocol.steps):
-        indices = torch.randint(len(dataset), (protocol.batch,), generator=batches, device=device)
-        images = dataset.images(indices)
-        terms: Terms = {}
-        for name, turn in players.items():
-            noise = {key: torch.randn(shape, generator=noises, device=device) for key, shape in shapes.items()}
-            outcome = turn.player.loss(called, images, noise, hyperparameters, step)
-            turn.take(outcome["loss"])
-            terms |= {f"{name}_{key}": term for key, term in outcome.items()} if terms else outcome
-        history.add(step + 1, terms, last=step + 1 == protocol.steps)
+        take_step(torch.tensor(step, device=device), *draws.of_step(step))
+        history.look(step + 1, last=step + 1 == protocol.steps)
+        if history.all_diverged:
+            break
     seconds = time.perf_counter() - began
-    return Training(method, networks.eval(), history.rows, protocol.steps / seconds, precision)
+    rate = protocol.steps / seconds
+    return [
+        history.errors[run] or Training(methods[run], model.eval(), history.rows[run], rate, precision, len(specs))
+        for run, model in enumerate(engine.models())
+    ]
 
 
 class _Turn:
     """One player's part of a step: its gradients, its optimiser."""
 
-    def __init__(self, player: Player, networks: nn.ModuleDict, protocol: Optimiser) -> None:
+    def __init__(self, player: Player, engine: Alone | Stacked, protocol: Optimiser) -> None:
         self.player = player
-        self.parameters = [p for name in player.networks for p in networks[name].parameters()]
+        self.parameters = engine.parameters(player.networks)
         chosen = player.optimiser or protocol
-        fused = {"fused": True} if chosen.name in FUSED else {}
-        self.optimiser = getattr(torch.optim, chosen.name)(self.parameters, lr=chosen.lr, **chosen.options, **fused)
+        kind = getattr(torch.optim, chosen.name)
+        extra = {"fused": True} if chosen.name in FUSED else {}
+        if self.parameters[0].is_cuda and "capturable" in inspect.signature(kind).parameters:
+            extra["capturable"] = True
+        self.optimiser = kind(self.parameters, lr=chosen.lr, **chosen.options, **extra)
 
     def take(self, loss: Tensor) -> None:
-        # Gradients of this player's networks alone: its loss may pass through others'.
+        # Gradients of this player's networks alone: its loss may pass through others'. Runs do not
+        # share parameters, so that the sum of their losses has each one's own gradients.
         for parameter, gradient in zip(self.parameters, torch.autograd.grad(loss, self.parameters), strict=True):
-            parameter.grad = gradient
+            # A fused optimiser walks through both memories side by side, whatever their strides.
+            alike = gradient.stride() == parameter.stride()
+            parameter.grad = gradient if alike else torch.empty_like(parameter).copy_(gradient)
         self.optimiser.step()
 
 
 class _History:
-    """Means of the logged terms over intervals, with few transfers from the device."""
+    """Means of each run's logged terms over intervals, and where its loss ceased to be a number."""
 
-    def __init__(self, interval: int, report: Report | None) -> None:
-        self.rows: list[dict[str, float]] = []
+    def __init__(self, runs: int, device: torch.device, interval: int, report: PackReport | None) -> None:
+        self.rows: list[list[dict[str, float]]] = [[] for _ in range(runs)]
+        self.errors: list[DivergenceError | None] = [None] * runs
         self.interval, self.report = interval, report
-        self.sums: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor] = {}  # updated in place, as a captured step needs it
+        self.bad = torch.zeros(runs, dtype=torch.long, device=device)  # the first step of a bad loss, from 1
         self.count = 0
 
-    def add(self, step: int, terms: Terms, last: bool) -> None:
+    @property
+    def all_diverged(self) -> bool:
+        return all(self.errors)
+
+    def add(self, step: Tensor, terms: Terms) -> None:
         for name, term in terms.items():
-            self.sums[name] = self.sums[name] + term.detach() if name in self.sums else term.detach()
+            if name not in self.sums:
+                self.sums[name] = torch.zeros_like(term)
+            self.sums[name] += term.detach()
+        first = (self.bad == 0) & ~terms["loss"].detach().isfinite()
+        self.bad += first * (step + 1)
+
+    def look(self, step: int, last: bool) -> None:
+        """After a step: tell and keep what is due; only then is the device waited for."""
         self.count += 1
         if last or step % REPORT_STEPS == 0:
-            self._look(step)
+            self._tell(step)
         if last or step % self.interval == 0:
             means = flatten_terms({name: total / self.count for name, total in self.sums.items()})
-            self.rows.append({"step": step} | means)
-            self.sums, self.count = {}, 0
+            for rows, own in zip(self.rows, means, strict=True):
+                rows.append({"step": step} | own)
+            for total in self.sums.values():
+                total.zero_()
+            self.count = 0
 
-    def _look(self, step: int) -> None:
-        loss = float(self.sums["loss"] / self.count)
-        if not math.isfinite(loss):
-            raise DivergenceError(f"the loss is {loss} by step {step}")
+    def _tell(self, step: int) -> None:
+        for run, bad in enumerate(self.bad.tolist()):
+            if bad and not self.errors[run]:
+                self.errors[run] = DivergenceError(f"the loss is infinite or nan from step {bad} on")
         if self.report:
-            self.report(step, loss)
+            self.report(step, (self.sums["loss"] / self.count).tolist())
 
 
-def flatten_terms(terms: dict[str, Any]) -> dict[str, float]:
-    """Plain numbers by name; the entries of a vector are `<name>_0`, `<name>_1`, ..."""
-    flat: dict[str, float] = {}
+def flatten_terms(terms: Mapping[str, Tensor]) -> list[dict[str, float]]:
+    """Each run's plain numbers by name from terms (runs,) or (runs, D), whose entries are `<name>_0`, `<name>_1`, ..."""
+    flat: dict[str, list[float]] = {}
     for name, term in terms.items():
-        values = term.tolist()
-        flat |= {f"{name}_{j}": v for j, v in enumerate(values)} if isinstance(values, list) else {name: values}
-    return flat
+        columns = {name: term} if term.ndim == 1 else {f"{name}_{j}": term[:, j] for j in range(term.shape[1])}
+        flat |= {key: column.tolist() for key, column in columns.items()}
+    return [dict(zip(flat, own, strict=True)) for own in zip(*flat.values(), strict=True)]
 
 
 def keep_memory() -> None:

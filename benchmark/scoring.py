@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import metrics as metrics_room
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import unknown
-from benchmark.harness import callable_networks, flatten_terms, stream
+from benchmark.harness import flatten_terms, stream
+from benchmark.pack import callable_networks
 from benchmark.spec import RunSpec
 from methods.base import Method
 from metrics import Metric, Table, Values
@@ -141,7 +142,8 @@ def measure(
     called = callable_networks(networks, "fp32")
     player = next(iter(method.players().values()))
     noises = torch.Generator(dataset.device).manual_seed(stream(spec.seed, "measured noise"))
-    hyperparameters, steps = spec.resolve_hyperparameters(), spec.protocol.steps
+    hyperparameters = spec.resolve_hyperparameters()
+    steps = torch.tensor(spec.protocol.steps, device=dataset.device)
     sums: dict[str, Tensor] = {}
     for part in _batches(rows.test):
         noise = {
@@ -152,7 +154,7 @@ def measure(
         del terms["loss"]  # losses of different weights do not compare
         for name, term in terms.items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(part)
-    means = flatten_terms({name: total / len(rows.test) for name, total in sums.items()})
+    (means,) = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
     return means | method.report(hyperparameters)
 
 

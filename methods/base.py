@@ -31,12 +31,14 @@ class Player:
 
     Attributes:
         networks: names of the networks whose parameters this player moves.
-        loss: `(networks, batch, noise, hyperparameters, step) -> Terms`, a pure function.
+        loss: `(networks, batch, noise, hyperparameters, step) -> Terms`, a pure function. Where runs are
+            trained together, hyperparameters are tensors (), as the step always is: it computes with them,
+            and decides nothing by their values.
         optimiser: None leaves the choice to the training protocol.
     """
 
     networks: tuple[str, ...]
-    loss: Callable[[Networks, Tensor, Noise, Any, int], Terms]
+    loss: Callable[[Networks, Tensor, Noise, Any, Tensor], Terms]
     optimiser: Optimiser | None = None
 
 
@@ -57,6 +59,7 @@ class Method:
         name: set by `methods.register`.
         version: raised whenever a change here changes results; part of a run's identity.
         Hyperparameters: a frozen dataclass of `hyperparameter` fields with the paper's defaults.
+        batches: independent batches that a step takes; a loss gets them in one tensor, one after the other.
 
     Args:
         image_shape: (channels, height, width).
@@ -67,6 +70,7 @@ class Method:
     name: ClassVar[str]
     version: ClassVar[int] = 1
     Hyperparameters: ClassVar[type] = NoHyperparameters
+    batches: ClassVar[int] = 1
 
     def __init__(self, image_shape: tuple[int, int, int], latents: int, architecture: str) -> None:
         self.image_shape = image_shape

@@ -25,5 +25,5 @@ class BetaVAE(VAE):
     class Hyperparameters:
         beta: float = hyperparameter(4.0, "weight of the KL term", grid=(1, 2, 4, 6, 8, 16))
 
-    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: int) -> Tensor:
+    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
         return hyperparameters.beta * latents.kl

@@ -95,6 +95,20 @@ def fc_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
     )
 
 
+def discriminator(inputs: int) -> nn.Module:
+    """Codes (B, inputs) -> logits (B, 1): six layers of 1000, leaky ReLU of slope 0.2.
+
+    Reference: Kim and Mnih 2018, "Disentangling by factorising", appendix B.
+    """
+    widths = [inputs, *[1000] * 6]
+    hidden = [
+        layer
+        for width, following in zip(widths, widths[1:], strict=False)
+        for layer in (nn.Linear(width, following), nn.LeakyReLU(0.2, inplace=True))
+    ]
+    return _initialised(nn.Sequential(*hidden, nn.Linear(1000, 1)))
+
+
 def _initialised(network: nn.Module) -> nn.Module:
     """Glorot uniform weights and zero biases, the initial state of the study's code."""
     for layer in network.modules():

@@ -61,7 +61,7 @@ class VAE(Method):
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         return {"posterior": (batch, self.latents)}
 
-    def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: int) -> Terms:
+    def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
         """The negative evidence lower bound with this method's regulariser, in nats an image."""
         mean, log_variance = networks["encoder"](batch).chunk(2, dim=1)
         sample = mean + noise["posterior"] * torch.exp(log_variance / 2)
@@ -74,7 +74,7 @@ class VAE(Method):
             "kl_per_latent": latents.kl_per_latent,
         }
 
-    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: int) -> Tensor:
+    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
         """What is added to the reconstruction, in nats an image: scalar."""
         return latents.kl
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from benchmark import harness
-from benchmark.harness import DivergenceError, build, callable_networks, flatten_terms, stream, train
+from benchmark.harness import DivergenceError, build, flatten_terms, stream, train
+from benchmark.pack import callable_networks
 from benchmark.scoring import encode_table
 from benchmark.spec import RunSpec
 from benchmark.store import RunFolder
@@ -95,7 +96,7 @@ def test_reports_steps_and_losses(mini):
 
 def test_divergence_is_told(mini, monkeypatch):
     monkeypatch.setattr(VAE, "regulariser", lambda self, networks, latents, hyperparameters, step: latents.kl / 0)
-    with pytest.raises(DivergenceError, match="by step 3"):
+    with pytest.raises(DivergenceError, match="from step 1 on"):
         train(RunSpec("vae", dataset="dsprites_mini", steps=3), mini)
 
 
@@ -159,5 +160,7 @@ def test_streams_differ_by_purpose_and_seed():
 
 
 def test_flatten_terms():
-    terms = {"loss": torch.tensor(2.0), "kl_per_latent": torch.tensor([0.5, 1.5])}
-    assert flatten_terms(terms) == {"loss": 2.0, "kl_per_latent_0": 0.5, "kl_per_latent_1": 1.5}
+    terms = {"loss": torch.tensor([2.0, 3.0]), "kl_per_latent": torch.tensor([[0.5, 1.5], [0.0, 1.0]])}
+    first, second = flatten_terms(terms)
+    assert first == {"loss": 2.0, "kl_per_latent_0": 0.5, "kl_per_latent_1": 1.5}
+    assert second == {"loss": 3.0, "kl_per_latent_0": 0.0, "kl_per_latent_1": 1.0}

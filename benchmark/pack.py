@@ -1,0 +1,167 @@
+"""Runs computed together: what each draws from its own seed, and their losses as one program.
+
+A method's loss is written for one model. `Alone` calls it on one; `Stacked` maps it over models of
+one shape whose parameters, hyperparameters, batches and noise are stacked along a leading axis,
+with one kernel launch for all. Every other result here has that axis too: (runs, ...).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from benchmark.convolutions import Products, use_products
+from methods.base import Method, Networks, Player, Terms
+
+CHUNK = 64  # steps drawn at once; the numbers that follow from a seed depend on it
+Draw = tuple[Tensor, dict[str, dict[str, Tensor]]]  # indices (runs, B), noise (runs, ...) by player and name
+
+
+def callable_networks(networks: nn.ModuleDict, precision: str) -> dict[str, Callable[[Tensor], Tensor]]:
+    """The networks as methods see them: products in `precision`, results in float32 (float64 in fp64)."""
+    return {name: _in_precision(module, precision) for name, module in networks.items()}
+
+
+def _in_precision(call: Callable[[Tensor], Tensor], precision: str) -> Callable[[Tensor], Tensor]:
+    result = state_dtype(precision)
+
+    def called(inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return call(inputs).to(result)
+
+    return called
+
+
+def state_dtype(precision: str) -> torch.dtype:
+    """What parameters, optimiser states and losses are kept in."""
+    return torch.float64 if precision == "fp64" else torch.float32
+
+
+class Draws:
+    """Batches and noise of several runs, each from its own generators, some steps at a time."""
+
+    def __init__(
+        self,
+        methods: Sequence[Method],
+        generators: Sequence[tuple[torch.Generator, torch.Generator]],
+        images: int,
+        batch: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.methods, self.generators = methods, generators
+        self.images, self.batch, self.dtype = images, batch, dtype
+        self.indices = torch.empty(0)
+        self.noise: dict[str, dict[str, Tensor]] = {}
+
+    def of_step(self, step: int) -> Draw:
+        """What the runs draw in that step; steps are asked for in order."""
+        if step % CHUNK == 0:
+            drawn = [self._chunk(*run) for run in zip(self.methods, self.generators, strict=True)]
+            self.indices = torch.stack([indices for indices, _ in drawn], 1)
+            noises = [noise for _, noise in drawn]
+            self.noise = {
+                player: {name: torch.stack([noise[player][name] for noise in noises], 1) for name in names}
+                for player, names in noises[0].items()
+            }
+        at = step % CHUNK
+        return self.indices[at], {
+            player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.noise.items()
+        }
+
+    def _chunk(
+        self, method: Method, generators: tuple[torch.Generator, torch.Generator]
+    ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+        batches, noises = generators
+        shape = (CHUNK, method.batches * self.batch)
+        indices = torch.randint(self.images, shape, generator=batches, device=batches.device)
+        shapes = method.noise_shapes(self.batch)
+        return indices, {
+            player: {
+                name: torch.randn((CHUNK, *size), generator=noises, device=noises.device).to(self.dtype)
+                for name, size in shapes.items()
+            }
+            for player in method.players()
+        }
+
+
+class Alone:
+    """One model, its networks called as they are."""
+
+    def __init__(self, networks: nn.ModuleDict, hyperparameters: Any, precision: str) -> None:
+        self.networks, self.hyperparameters = networks, hyperparameters
+        self.called = callable_networks(networks, precision)
+
+    def parameters(self, names: Iterable[str]) -> list[Tensor]:
+        return [parameter for name in names for parameter in self.networks[name].parameters()]
+
+    def losses(self, player: Player, images: Tensor, noise: Mapping[str, Tensor], step: Tensor) -> Terms:
+        own = {name: drawn[0] for name, drawn in noise.items()}
+        terms = player.loss(self.called, images[0], own, self.hyperparameters, step)
+        return {name: term[None] for name, term in terms.items()}
+
+    def models(self) -> list[nn.ModuleDict]:
+        return [self.networks]
+
+
+class Stacked:
+    """Models of one shape, their parameters and numeric hyperparameters stacked: (runs, ...)."""
+
+    def __init__(
+        self,
+        networks: Sequence[nn.ModuleDict],
+        hyperparameters: Sequence[Any],
+        precision: str,
+        products: Products = "grouped",
+    ) -> None:
+        self.networks, self.precision = networks, precision
+        self.state = {name: _stack([own[name] for own in networks]) for name in networks[0]}
+        device = next(networks[0].parameters()).device
+        each = [asdict(own) for own in hyperparameters]
+        self.kind = type(hyperparameters[0])
+        self.hyperparameters = {
+            name: torch.tensor([own[name] for own in each], dtype=state_dtype(precision), device=device)
+            for name in each[0]
+        }
+        for network in networks[0].values():
+            use_products(network, products)
+
+    def parameters(self, names: Iterable[str]) -> list[Tensor]:
+        return [value for name in names for value in self.state[name].values() if value.requires_grad]
+
+    def losses(self, player: Player, images: Tensor, noise: Mapping[str, Tensor], step: Tensor) -> Terms:
+        def of_one(
+            state: dict[str, dict[str, Tensor]], images: Tensor, noise: dict[str, Tensor], values: dict[str, Tensor]
+        ) -> Terms:
+            return player.loss(self._call_with(state), images, noise, self.kind(**values), step)
+
+        return vmap(of_one)(self.state, images, noise, self.hyperparameters)
+
+    def _call_with(self, state: dict[str, dict[str, Tensor]]) -> Networks:
+        def bind(name: str) -> Callable[[Tensor], Tensor]:
+            module = self.networks[0][name]
+            return _in_precision(lambda inputs: functional_call(module, state[name], (inputs,)), self.precision)
+
+        return {name: bind(name) for name in state}
+
+    def models(self) -> list[nn.ModuleDict]:
+        """The models one by one, with what the stack has learned."""
+        for network in self.networks[0].values():
+            use_products(network, None)
+        with torch.no_grad():
+            for run, own in enumerate(self.networks):
+                for name, network in own.items():
+                    network.load_state_dict({key: value[run] for key, value in self.state[name].items()})
+        return list(self.networks)
+
+
+def _stack(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
+    """Parameters and buffers of modules of one shape by name, each (modules, ...)."""
+    learned = {name for name, _ in modules[0].named_parameters()}
+    states = [module.state_dict() for module in modules]
+    return {
+        name: torch.stack([state[name] for state in states]).contiguous().requires_grad_(name in learned)
+        for name in states[0]
+    }

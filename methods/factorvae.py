@@ -1,0 +1,60 @@
+"""FactorVAE."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from methods import register
+from methods.base import Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.networks import discriminator
+from methods.vae import VAE, Latents
+
+
+@register("factorvae")
+class FactorVAE(VAE):
+    """FactorVAE: minimises reconstruction + KL + gamma * total correlation, told by a discriminator.
+
+    The discriminator tells samples of q(z) from samples of the product of its marginals, which
+    are those of a second batch with each latent permuted across it. Its logit estimates
+    log q(z) / prod_j q(z_j), whose mean is the total correlation.
+
+    Reference: Kim and Mnih 2018, "Disentangling by factorising", eqs. 2-3 and algorithm 2.
+    """
+
+    batches = 2
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        gamma: float = hyperparameter(35.0, "weight of the total correlation", grid=(10, 20, 30, 40, 50, 100))
+
+    def build(self) -> dict[str, nn.Module]:
+        return super().build() | {"discriminator": discriminator(self.latents)}
+
+    def players(self) -> dict[str, Player]:
+        optimiser = Optimiser("Adam", lr=1e-4, options={"betas": (0.5, 0.9)})
+        return super().players() | {
+            "discriminator": Player(("discriminator",), self.discriminator_loss, optimiser),
+        }
+
+    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        return {name: (batch, self.latents) for name in ("posterior", "second_posterior", "permutation")}
+
+    def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
+        return super().loss(networks, batch.chunk(2)[0], noise, hyperparameters, step)
+
+    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
+        return latents.kl + hyperparameters.gamma * networks["discriminator"](latents.sample).mean()
+
+    def discriminator_loss(
+        self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
+    ) -> Terms:
+        """The discriminator's cross-entropy in nats, half for each kind of sample; no gradient leaves it."""
+        mean, log_variance = networks["encoder"](batch).detach().chunk(2, dim=1)
+        draws = torch.cat([noise["posterior"], noise["second_posterior"]])
+        joint, second = (mean + draws * torch.exp(log_variance / 2)).chunk(2)
+        order = noise["permutation"].argsort(0)  # of each latent, its own
+        of_joint, of_product = networks["discriminator"](torch.cat([joint, second.gather(0, order)])).chunk(2)
+        return {"loss": (softplus(-of_joint) + softplus(of_product)).mean() / 2}
