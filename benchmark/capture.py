@@ -38,7 +38,7 @@ class Captured:
 
     def _warm_up(self, inputs: Any) -> None:
         """Call it on a side stream, where allocations do not mix with those of the graph."""
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             self.function(*inputs)

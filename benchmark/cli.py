@@ -82,6 +82,7 @@ def _run_parser() -> Parser:
     add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but the preset's slow ones)")
     add("--device", help="auto, cpu or cuda (default: auto)")
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
+    add("--pack", metavar="auto|N", help="runs trained together as one program (default: auto: 1 on a CPU)")
     add("--threads", help="threads of each run (default: 1)")
     add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
     add("--out", metavar="DIR", help="output folder (default: results)")
@@ -98,6 +99,7 @@ DEFAULTS: dict[str, Any] = {
     "metrics": None,
     "device": "auto",
     "threads": "1",
+    "pack": "auto",
     "out": "results",
     "set": [],
     "dry_run": False,
@@ -284,7 +286,8 @@ def _workplace(options: Mapping[str, Any]) -> Any:
     names = chosen_metrics(_items("metrics", options["metrics"] or "all"))
     if options["metrics"] is None:
         names = {name: metric for name, metric in names.items() if name not in preset.left_out}
-    return Workplace(Path(options["out"]), device, jobs, threads, _path(options.get("data_dir")), tuple(names))
+    pack = None if options["pack"] == "auto" else _whole("pack", options["pack"], 1)
+    return Workplace(Path(options["out"]), device, jobs, threads, _path(options.get("data_dir")), tuple(names), pack)
 
 
 def _check_writable(folder: Path) -> None:

@@ -125,16 +125,16 @@ def train_pack(
         engine = Alone(networks[0], hyperparameters[0], precision)
     else:
         engine = Stacked(networks, hyperparameters, precision, products)
-    generators = [
-        tuple(torch.Generator(device).manual_seed(stream(spec.seed, use)) for use in ("batches", "noise"))
-        for spec in specs
-    ]
-    draws = Draws(methods, generators, len(dataset), protocol.batch, dtype)
+    batches, noises = (
+        [torch.Generator(device).manual_seed(stream(spec.seed, use)) for spec in specs] for use in ("batches", "noise")
+    )
+    draws = Draws(methods[0], batches, noises, len(dataset), protocol.batch, dtype)
     turns = {name: _Turn(player, engine, protocol.optimiser) for name, player in methods[0].players().items()}
     history = _History(len(specs), device, max(1, protocol.steps // HISTORY_ROWS), report)
 
     def advance(step: Tensor, indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
-        images = dataset.images(indices.flatten()).to(dtype).unflatten(0, indices.shape)
+        images = dataset.images(indices.flatten()).to(dtype)
+        images = images.view(*indices.shape, *dataset.image_shape)
         terms: Terms = {}
         for name, turn in turns.items():
             outcome = engine.losses(turn.player, images, noise[name], step)
@@ -225,7 +225,7 @@ class _History:
 
 
 def flatten_terms(terms: Mapping[str, Tensor]) -> list[dict[str, float]]:
-    """Each run's plain numbers by name from terms (runs,) or (runs, D), whose entries are `<name>_0`, `<name>_1`, ..."""
+    """Each run's plain numbers from terms (runs,) or (runs, D), whose entries are `<name>_0`, `<name>_1`, ..."""
     flat: dict[str, list[float]] = {}
     for name, term in terms.items():
         columns = {name: term} if term.ndim == 1 else {f"{name}_{j}": term[:, j] for j in range(term.shape[1])}

@@ -58,7 +58,8 @@ def _rows_of_sound_run(folder: RunFolder) -> list[dict[str, Any]]:
         "reason": status.get("reason", ""),
         "train_rows": scores["rows"]["train"] if finished else None,
         "test_rows": scores["rows"]["test"] if finished else None,
-        "train_seconds": round(steps / rate, 1) if rate else None,
+        # Of a pack, a run's share.
+        "train_seconds": round(steps / rate / environment.get("pack", 1), 1) if rate else None,
     }
     values = [*_values_of_run(scores), *_agreement_of_run(folder)] if finished else []
     return [{**run, **value} for value in values or [{}]]

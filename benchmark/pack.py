@@ -45,13 +45,14 @@ class Draws:
 
     def __init__(
         self,
-        methods: Sequence[Method],
-        generators: Sequence[tuple[torch.Generator, torch.Generator]],
+        method: Method,
+        batches: Sequence[torch.Generator],
+        noises: Sequence[torch.Generator],
         images: int,
         batch: int,
         dtype: torch.dtype,
     ) -> None:
-        self.methods, self.generators = methods, generators
+        self.method, self.batches, self.noises = method, batches, noises
         self.images, self.batch, self.dtype = images, batch, dtype
         self.indices = torch.empty(0)
         self.noise: dict[str, dict[str, Tensor]] = {}
@@ -59,32 +60,24 @@ class Draws:
     def of_step(self, step: int) -> Draw:
         """What the runs draw in that step; steps are asked for in order."""
         if step % CHUNK == 0:
-            drawn = [self._chunk(*run) for run in zip(self.methods, self.generators, strict=True)]
-            self.indices = torch.stack([indices for indices, _ in drawn], 1)
-            noises = [noise for _, noise in drawn]
-            self.noise = {
-                player: {name: torch.stack([noise[player][name] for noise in noises], 1) for name in names}
-                for player, names in noises[0].items()
-            }
+            self._draw()
         at = step % CHUNK
         return self.indices[at], {
             player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.noise.items()
         }
 
-    def _chunk(
-        self, method: Method, generators: tuple[torch.Generator, torch.Generator]
-    ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
-        batches, noises = generators
-        shape = (CHUNK, method.batches * self.batch)
-        indices = torch.randint(self.images, shape, generator=batches, device=batches.device)
-        shapes = method.noise_shapes(self.batch)
-        return indices, {
-            player: {
-                name: torch.randn((CHUNK, *size), generator=noises, device=noises.device).to(self.dtype)
-                for name, size in shapes.items()
-            }
-            for player in method.players()
+    def _draw(self) -> None:
+        shape = (CHUNK, self.method.batches * self.batch)
+        drawn = [torch.randint(self.images, shape, generator=own, device=own.device) for own in self.batches]
+        self.indices = torch.stack(drawn, 1)
+        shapes = self.method.noise_shapes(self.batch)
+        self.noise = {
+            player: {name: self._normal(size) for name, size in shapes.items()} for player in self.method.players()
         }
+
+    def _normal(self, shape: tuple[int, ...]) -> Tensor:
+        drawn = [torch.randn((CHUNK, *shape), generator=own, device=own.device) for own in self.noises]
+        return torch.stack(drawn, 1).to(self.dtype)
 
 
 class Alone:
@@ -137,7 +130,7 @@ class Stacked:
         ) -> Terms:
             return player.loss(self._call_with(state), images, noise, self.kind(**values), step)
 
-        return vmap(of_one)(self.state, images, noise, self.hyperparameters)
+        return vmap(of_one)(self.state, images, dict(noise), self.hyperparameters)
 
     def _call_with(self, state: dict[str, dict[str, Tensor]]) -> Networks:
         def bind(name: str) -> Callable[[Tensor], Tensor]:

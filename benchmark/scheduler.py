@@ -1,11 +1,13 @@
-"""Carries out many runs, each in a process of its own, through joblib."""
+"""Carries out many runs in packs: trained on the device, scored on the CPU, in processes of their own."""
 
 import importlib.metadata
+import multiprocessing
 import platform
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ import torch
 from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
-from torch import nn
 
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import Training, build, choose_device, train
+from benchmark.harness import Training, build, choose_device, train_pack
+from benchmark.planner import plan_packs
 from benchmark.scoring import (
     apply_metric,
     chosen_metrics,
@@ -30,10 +32,13 @@ from benchmark.scoring import (
 )
 from benchmark.spec import RunSpec
 from benchmark.store import RunFolder, run_folder
-from methods.base import Method
+from metrics import Table
 
 PROGRESS_SECONDS = 1.0
+KILLED = "a process of this sweep was killed, perhaps for memory"
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
+
+Pack = Sequence[RunSpec]  # that train together
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Workplace:
 
     Attributes:
         threads: of each run; the order of additions, and so the last digits, depend on it.
+        pack: the most runs that are trained together; None lets the device decide.
     """
 
     out: Path
@@ -50,6 +56,7 @@ class Workplace:
     threads: int = 1
     data_dir: Path | None = None
     metrics: Sequence[str] = ("all",)
+    pack: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,15 @@ class Outcome:
     run_id: str
     finished: bool
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A trained run's codes and measures: what is left to do needs no device."""
+
+    spec: RunSpec
+    table: Table
+    measures: dict[str, float]
 
 
 def default_jobs(device: str) -> int:
@@ -73,94 +89,196 @@ def is_done(spec: RunSpec, workplace: Workplace) -> bool:
 
 
 def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]:
-    """Carry out the runs, side by side; yields each one's outcome as it ends."""
+    """Carry out the runs, in packs and side by side; yields each one's outcome as it ends."""
     for spec in specs:  # what a killed sweep left behind
         run_folder(workplace.out, spec.run_id).clear_progress()
-    parallel = Parallel(n_jobs=min(workplace.jobs, len(specs)), return_as="generator_unordered", batch_size=1)
-    waiting = [spec.run_id for spec in specs]
+    device = choose_device(workplace.device)
+    packs = plan_packs(specs, device, workplace.pack)
+    yield from (train_here_score_beside if device.type == "cuda" else run_side_by_side)(packs, workplace)
+
+
+def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """Each pack trained and scored in one of several processes."""
+    parallel = Parallel(n_jobs=min(workplace.jobs, len(packs)), return_as="generator_unordered", batch_size=1)
+    waiting = [spec.run_id for pack in packs for spec in pack]
     try:
-        for outcome in parallel(delayed(execute)(spec, workplace) for spec in specs):
-            waiting.remove(outcome.run_id)
-            yield outcome
+        for outcomes in parallel(delayed(execute)(pack, workplace) for pack in packs):
+            for outcome in outcomes:
+                waiting.remove(outcome.run_id)
+                yield outcome
     except TerminatedWorkerError:
-        for run_id in waiting:
-            yield Outcome(run_id, finished=False, reason="a process of this sweep was killed, perhaps for memory")
+        yield from (Outcome(run_id, finished=False, reason=KILLED) for run_id in waiting)
 
 
-def execute(spec: RunSpec, workplace: Workplace) -> Outcome:
-    """Train (unless that is stored) and score one run; a failure is stored and told, not raised."""
-    folder = run_folder(workplace.out, spec.run_id)
-    threads_before = torch.get_num_threads()
+def train_here_score_beside(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """Packs trained and encoded one after the other here, on the device, and scored by processes beside it."""
+    context = multiprocessing.get_context("spawn")  # a fork would take the device's state along
+    scorers = ProcessPoolExecutor(max_workers=cpu_count(), mp_context=context)
+    scored: dict[Future[Outcome], str] = {}
     try:
-        torch.set_num_threads(workplace.threads)
-        with threadpool_limits(workplace.threads):
-            errors = _train_and_score(spec, workplace, folder)
+        for pack in packs:
+            for trained in train_and_encode(pack, workplace):
+                if isinstance(trained, Outcome):
+                    yield trained
+                else:
+                    scored[scorers.submit(score, trained, workplace)] = trained.spec.run_id
+                for future in [future for future in scored if future.done()]:
+                    yield _outcome(future, scored.pop(future))
+        for future in as_completed(scored):
+            yield _outcome(future, scored[future])
+    finally:
+        scorers.shutdown(cancel_futures=True)
+
+
+def _outcome(future: Future[Outcome], run_id: str) -> Outcome:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return Outcome(run_id, finished=False, reason=KILLED)
+
+
+def execute(pack: Pack, workplace: Workplace) -> list[Outcome]:
+    """Train the runs (unless they are stored) and score them; failures are stored and told, not raised."""
+    return [
+        score(trained, workplace) if isinstance(trained, Encoded) else trained
+        for trained in train_and_encode(pack, workplace)
+    ]
+
+
+def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
+    """Train what is not stored of the pack, then encode run by run: all that needs the device."""
+    # Where the products are said to be float32 they are, on every device.
+    torch.backends.cudnn.allow_tf32 = False
+    with _threads(workplace.threads):
+        try:
+            dataset = datasets.load(pack[0].dataset, str(choose_device(workplace.device)), workplace.data_dir)
+            errors = _train(_untrained(pack, workplace), dataset, workplace)
+        except Exception as error:
+            errors = {spec.run_id: error for spec in pack}
+    for spec in pack:
+        with _threads(workplace.threads):
+            try:
+                if spec.run_id in errors:
+                    raise errors[spec.run_id]
+                trained: Encoded | Outcome = _encode(spec, dataset, workplace)
+            except Exception as error:
+                trained = _fail(spec, error, workplace)
+        yield trained
+
+
+def _untrained(pack: Pack, workplace: Workplace) -> list[RunSpec]:
+    """The runs whose training is not stored, or whose model is damaged, with their folders begun."""
+    untrained = []
+    for spec in pack:
+        folder = run_folder(workplace.out, spec.run_id)
+        folder.write_json("spec.json", spec.to_dict())
+        if not (folder.trained and folder.sound):
+            untrained.append(spec)
+    return untrained
+
+
+def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace) -> dict[str, Exception]:
+    """Train runs together and store each; returns why runs failed.
+
+    A pack that fails as a whole, for want of memory or by one run's fault, is tried in halves.
+    """
+    if not specs:
+        return {}
+    errors: dict[str, Exception] = {}
+    try:
+        trainings = train_pack(specs, dataset, report=_reporter(specs, workplace))
+        for spec, training in zip(specs, trainings, strict=True):
+            if isinstance(training, Training):
+                folder = run_folder(workplace.out, spec.run_id)
+                environment = _environment(training, dataset.device, workplace)
+                folder.write_training(training.networks, training.history, environment)
+            else:
+                errors[spec.run_id] = training
+        return errors
+    except Exception as error:
+        if len(specs) == 1:
+            return {specs[0].run_id: error}
+    # Here the error, and with it what its frames held on the device, is gone.
+    half = len(specs) // 2
+    return _train(specs[:half], dataset, workplace) | _train(specs[half:], dataset, workplace)
+
+
+def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Encoded:
+    """What the metrics need of a stored model, and its pictures, made on the device."""
+    folder = run_folder(workplace.out, spec.run_id)
+    folder.write_progress({"phase": "scoring"})
+    method, networks = build(spec, dataset.image_shape)
+    folder.load_networks(networks)
+    networks.to(dataset.device).eval()
+    rows = rows_of_run(spec, dataset)
+    measures = folder.read_json("scores.json").get("measures")
+    if not folder.probed:
+        folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
+    if measures is None:
+        folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
+        measures = measure(method, networks, dataset, rows, spec)
+    return Encoded(spec, encode_table(method, networks, dataset, rows), measures)
+
+
+def score(encoded: Encoded, workplace: Workplace) -> Outcome:
+    """Apply the metrics that are missing and store the run's end; a metric that fails costs its cell."""
+    spec, folder = encoded.spec, run_folder(workplace.out, encoded.spec.run_id)
+    try:
+        with _threads(workplace.threads):
+            errors = _score(encoded, workplace, folder)
         reason = "; ".join(f"{metric}: {error}" for metric, error in errors.items())
         folder.write_json("status.json", {"state": "finished", "reason": reason})
+        folder.clear_progress()
         return Outcome(spec.run_id, finished=not errors, reason=reason)
     except Exception as error:
-        reason = _one_line(error)
-        status = {"state": "failed", "reason": reason, "traceback": traceback.format_exc()}
-        with suppress(OSError):  # a full disk may be the failure itself
-            folder.write_json("status.json", status)
-        return Outcome(spec.run_id, finished=False, reason=reason)
+        return _fail(spec, error, workplace)
+
+
+def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[str, str]:
+    """Bring scores.json up to date, where values of present versions stay; returns what failed and why."""
+    stored = folder.read_json("scores.json").get("metrics", {})
+    errors: dict[str, str] = {}
+    for name in _missing_metrics(folder, workplace):
+        try:
+            scored = apply_metric(chosen_metrics([name])[name], encoded.table, encoded.spec.seed)
+            stored[name] = scored | {"packages": _versions()}
+        except Exception as error:
+            stored.pop(name, None)
+            errors[name] = _one_line(error)
+    scores = {
+        "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
+        "metrics": {name: stored[name] for name in sorted(stored)},
+        "measures": encoded.measures,
+    }
+    folder.write_json("scores.json", scores)
+    return errors
+
+
+def _fail(spec: RunSpec, error: Exception, workplace: Workplace) -> Outcome:
+    """Store and tell that the run failed."""
+    folder, reason = run_folder(workplace.out, spec.run_id), _one_line(error)
+    trace = "".join(traceback.format_exception(error))
+    with suppress(OSError):  # a full disk may be the failure itself
+        folder.write_json("status.json", {"state": "failed", "reason": reason, "traceback": trace})
+    with suppress(OSError):
+        folder.clear_progress()
+    return Outcome(spec.run_id, finished=False, reason=reason)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Hold torch and the numerical libraries to so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
     finally:
-        with suppress(OSError):
-            folder.clear_progress()
-        torch.set_num_threads(threads_before)
+        torch.set_num_threads(before)
 
 
 def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def _train_and_score(spec: RunSpec, workplace: Workplace, folder: RunFolder) -> dict[str, str]:
-    """Bring the run's folder up to date; returns the metrics that failed and why."""
-    # Where the products are said to be float32 they are, on every device.
-    torch.backends.cudnn.allow_tf32 = False
-    device = choose_device(workplace.device)
-    dataset = datasets.load(spec.dataset, str(device), workplace.data_dir)
-    folder.write_json("spec.json", spec.to_dict())
-    method, networks = build(spec, dataset.image_shape)
-    if not (folder.trained and folder.load_networks(networks)):
-        training = train(spec, dataset, report=_reporter(folder, spec.protocol.steps))
-        folder.write_training(training.networks, training.history, _environment(training, device, workplace))
-        networks = training.networks
-    folder.write_progress({"phase": "scoring"})
-    return _score(spec, dataset, workplace, folder, method, networks.to(dataset.device).eval())
-
-
-def _score(
-    spec: RunSpec,
-    dataset: FactorDataset,
-    workplace: Workplace,
-    folder: RunFolder,
-    method: Method,
-    networks: nn.ModuleDict,
-) -> dict[str, str]:
-    """Bring scores.json up to date, where values of present versions stay; returns what failed and why."""
-    rows = rows_of_run(spec, dataset)
-    table = encode_table(method, networks, dataset, rows)
-    scores = folder.read_json("scores.json")
-    stored = scores.get("metrics", {})
-    errors: dict[str, str] = {}
-    for name in _missing_metrics(folder, workplace):
-        try:
-            stored[name] = apply_metric(chosen_metrics([name])[name], table, spec.seed) | {"packages": _versions()}
-        except Exception as error:
-            stored.pop(name, None)
-            errors[name] = _one_line(error)
-    if not folder.probed:
-        folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
-    if "measures" not in scores:
-        folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
-        scores["measures"] = measure(method, networks, dataset, rows, spec)
-    scores |= {
-        "rows": {"train": len(rows.train), "test": len(rows.test)},
-        "metrics": {name: stored[name] for name in sorted(stored)},
-    }
-    folder.write_json("scores.json", scores)
-    return errors
 
 
 def _missing_metrics(folder: RunFolder, workplace: Workplace) -> list[str]:
@@ -169,18 +287,21 @@ def _missing_metrics(folder: RunFolder, workplace: Workplace) -> list[str]:
     return [name for name, metric in wanted.items() if stored.get(name, {}).get("version") != metric.version]
 
 
-def _reporter(folder: RunFolder, steps: int) -> Callable[[int, float], None]:
+def _reporter(specs: Pack, workplace: Workplace) -> Callable[[int, list[float]], None]:
+    folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
+    steps = specs[0].protocol.steps
     began = time.monotonic()
     written = -PROGRESS_SECONDS
 
-    def report(step: int, loss: float) -> None:
+    def report(step: int, losses: list[float]) -> None:
         nonlocal written
         now = time.monotonic()
-        if now - written >= PROGRESS_SECONDS:
-            written = now
-            rate = step / (now - began)
-            content = {"phase": "training", "step": step, "steps": steps, "loss": loss, "steps_per_second": rate}
-            folder.write_progress(content)
+        if now - written < PROGRESS_SECONDS:
+            return
+        written = now
+        progress = {"phase": "training", "step": step, "steps": steps, "steps_per_second": step / (now - began)}
+        for folder, loss in zip(folders, losses, strict=True):
+            folder.write_progress(progress | {"loss": loss})
 
     return report
 
@@ -190,6 +311,7 @@ def _environment(training: Training, device: torch.device, workplace: Workplace)
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": workplace.threads,
         "precision": training.precision,
+        "pack": training.pack,
         "steps_per_second": training.steps_per_second,
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -89,13 +89,18 @@ class RunFolder:
         write_atomically(self.path / "model.safetensors", save(state))
         self.write_json("environment.json", environment)
 
-    def load_networks(self, networks: nn.ModuleDict) -> bool:
-        """Put the stored weights into the networks; false where the file is absent or damaged."""
+    @property
+    def sound(self) -> bool:
+        """Whether the stored model can be read."""
         try:
-            networks.load_state_dict(load_file(self.path / "model.safetensors"))
-        except (OSError, SafetensorError, RuntimeError):
+            load_file(self.path / "model.safetensors")
+        except (OSError, SafetensorError):
             return False
         return True
+
+    def load_networks(self, networks: nn.ModuleDict) -> None:
+        """Put the stored weights into the networks; an error where they are absent, damaged or of others."""
+        networks.load_state_dict(load_file(self.path / "model.safetensors"))
 
     def read_history(self) -> pd.DataFrame:
         """The rows of history.csv, none where the file is absent or damaged."""

@@ -40,7 +40,7 @@ class FactorVAE(VAE):
         }
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
-        return {name: (batch, self.latents) for name in ("posterior", "second_posterior", "permutation")}
+        return dict.fromkeys(("posterior", "second_posterior", "permutation"), (batch, self.latents))
 
     def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
         return super().loss(networks, batch.chunk(2)[0], noise, hyperparameters, step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from torch import nn
@@ -103,7 +104,7 @@ def discriminator(inputs: int) -> nn.Module:
     widths = [inputs, *[1000] * 6]
     hidden = [
         layer
-        for width, following in zip(widths, widths[1:], strict=False)
+        for width, following in pairwise(widths)
         for layer in (nn.Linear(width, following), nn.LeakyReLU(0.2, inplace=True))
     ]
     return _initialised(nn.Sequential(*hidden, nn.Linear(1000, 1)))

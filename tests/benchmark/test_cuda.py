@@ -30,11 +30,11 @@ def test_it_learns_and_its_global_random_state_is_left_alone():
 
 
 def test_a_stored_run_encodes_on_the_cpu_as_on_the_gpu(mini, tmp_path):
-    assert execute(SPEC, Workplace(tmp_path, device="cuda", metrics=["mig"])).finished
+    assert execute([SPEC], Workplace(tmp_path, device="cuda", metrics=["mig"]))[0].finished
     rows = rows_of_run(SPEC, mini)
     codes = []
     for data in (mini, datasets.load("dsprites_mini", "cuda")):
         method, networks = build(SPEC, mini.image_shape)
-        assert run_folder(tmp_path, SPEC.run_id).load_networks(networks)
+        run_folder(tmp_path, SPEC.run_id).load_networks(networks)
         codes.append(encode_table(method, networks.to(data.device).eval(), data, rows).codes)
     np.testing.assert_allclose(codes[1], codes[0], rtol=1e-4, atol=1e-4)

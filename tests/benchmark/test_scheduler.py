@@ -3,10 +3,12 @@ import os
 import signal
 
 import pytest
+import torch
 
 import metrics
 from benchmark import scheduler
-from benchmark.scheduler import Workplace, execute, is_done, run_all
+from benchmark.harness import DivergenceError
+from benchmark.scheduler import Workplace, execute, is_done, run_all, train_here_score_beside
 from benchmark.spec import RunSpec
 from benchmark.store import run_folder
 from metrics import Metric
@@ -24,6 +26,11 @@ FILES = {
     "probe.npz",
     "status.json",
 }
+
+
+def _execute(workplace):
+    (outcome,) = execute(SPECS[:1], workplace)
+    return outcome
 
 
 def _contents(out, names=("scores.json", "model.safetensors", "history.csv", "spec.json", "pictures.npz")):
@@ -58,20 +65,20 @@ def test_jobs_never_change_a_byte(finished, tmp_path):
 
 
 def test_a_run_is_trained_once(finished, monkeypatch):
-    monkeypatch.setattr(scheduler, "train", None)
+    monkeypatch.setattr(scheduler, "train_pack", None)
     workplace = Workplace(finished, device="cpu", metrics=METRICS)
     assert all(is_done(spec, workplace) for spec in SPECS)
-    assert execute(SPECS[0], workplace).finished
+    assert _execute(workplace).finished
 
 
 def test_a_new_metric_scores_without_training(finished, tmp_path, monkeypatch):
-    assert execute(SPECS[0], Workplace(tmp_path, device="cpu", metrics=["mig"])).finished
+    assert _execute(Workplace(tmp_path, device="cpu", metrics=["mig"])).finished
     folder = run_folder(tmp_path, SPECS[0].run_id)
     assert set(folder.read_json("scores.json")["metrics"]) == {"mig"}
     everything = Workplace(tmp_path, device="cpu", metrics=METRICS)
     assert not is_done(SPECS[0], everything)
-    monkeypatch.setattr(scheduler, "train", None)
-    assert execute(SPECS[0], everything).finished
+    monkeypatch.setattr(scheduler, "train_pack", None)
+    assert _execute(everything).finished
     assert (folder.path / "scores.json").read_bytes() == _contents(finished)[SPECS[0].run_id][0]
 
 
@@ -81,7 +88,7 @@ def test_a_new_version_of_a_metric_is_scored_again(tmp_path, monkeypatch):
         probe = Metric("probe", lambda *_, v=version: {"score": v}, version, (0, 1), True, "", "", "", ("score",))
         monkeypatch.setitem(metrics.REGISTRY, "probe", probe)
         assert not is_done(SPECS[0], workplace)
-        execute(SPECS[0], workplace)
+        _execute(workplace)
         assert is_done(SPECS[0], workplace)
     stored = run_folder(tmp_path, SPECS[0].run_id).read_json("scores.json")["metrics"]["probe"]
     assert (stored["version"], stored["values"]) == (2, {"score": 2})
@@ -94,8 +101,8 @@ def _break_down(*_, **__):
 def test_a_failure_costs_one_run_and_is_tried_again(tmp_path, monkeypatch):
     workplace = Workplace(tmp_path, device="cpu", metrics=["mig"])
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "train", _break_down)
-        outcome = execute(SPECS[0], workplace)
+        patch.setattr(scheduler, "train_pack", _break_down)
+        outcome = _execute(workplace)
     assert not outcome.finished
     assert outcome.reason == "RuntimeError: no luck"
     folder = run_folder(tmp_path, SPECS[0].run_id)
@@ -103,7 +110,7 @@ def test_a_failure_costs_one_run_and_is_tried_again(tmp_path, monkeypatch):
     assert "_break_down" in folder.read_json("status.json")["traceback"]
     assert not (folder.path / "progress.json").exists()
     assert not is_done(SPECS[0], workplace)
-    assert execute(SPECS[0], workplace).finished
+    assert _execute(workplace).finished
 
 
 def test_a_metric_that_raises_costs_its_cell(tmp_path, monkeypatch):
@@ -111,7 +118,7 @@ def test_a_metric_that_raises_costs_its_cell(tmp_path, monkeypatch):
     monkeypatch.setitem(metrics.REGISTRY, "probe", broken)
     workplace = Workplace(tmp_path, device="cpu", metrics=["mig", "probe"])
     for _ in range(2):
-        outcome = execute(SPECS[0], workplace)
+        outcome = _execute(workplace)
         assert not outcome.finished
         assert outcome.reason == "probe: RuntimeError: no luck"
         assert not is_done(SPECS[0], workplace)
@@ -123,19 +130,19 @@ def test_a_metric_that_raises_costs_its_cell(tmp_path, monkeypatch):
 
 def test_a_damaged_model_is_trained_again(finished, tmp_path):
     workplace = Workplace(tmp_path, device="cpu", metrics=["mig"])
-    execute(SPECS[0], workplace)
+    _execute(workplace)
     folder = run_folder(tmp_path, SPECS[0].run_id)
     (folder.path / "model.safetensors").write_bytes(b"torn")
     (folder.path / "scores.json").unlink()
-    assert execute(SPECS[0], workplace).finished
+    assert _execute(workplace).finished
     stored = (folder.path / "model.safetensors").read_bytes()
     assert stored == _contents(finished)[SPECS[0].run_id][1]
 
 
-def _die(spec, workplace):
-    if spec.seed == 1:
+def _die(pack, workplace):
+    if pack[0].seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return execute(spec, workplace)
+    return execute(pack, workplace)
 
 
 def test_a_killed_process_is_told(tmp_path, monkeypatch):
@@ -143,3 +150,69 @@ def test_a_killed_process_is_told(tmp_path, monkeypatch):
     outcomes = list(run_all(SPECS, Workplace(tmp_path, device="cpu", jobs=2, metrics=["mig"])))
     assert sorted(outcome.run_id for outcome in outcomes) == sorted(spec.run_id for spec in SPECS)
     assert any("was killed" in outcome.reason for outcome in outcomes)
+
+
+def _losses(out):
+    return {spec.run_id: run_folder(out, spec.run_id).read_history()["loss"].tolist() for spec in SPECS}
+
+
+def test_packs_are_the_runs_one_by_one(finished, tmp_path):
+    outcomes = list(run_all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"], pack=3)))
+    assert all(outcome.finished for outcome in outcomes)
+    for run_id, losses in _losses(finished).items():
+        assert _losses(tmp_path)[run_id] == pytest.approx(losses, rel=1e-2)
+        assert run_folder(tmp_path, run_id).read_json("environment.json")["pack"] == 2  # four in equal packs
+
+
+def test_a_pack_without_memory_is_halved(tmp_path, monkeypatch):
+    sizes = []
+    train_pack = scheduler.train_pack
+
+    def short_of_memory(specs, *rest, **named):
+        sizes.append(len(specs))
+        if len(specs) > 2:
+            raise torch.OutOfMemoryError("no memory left")
+        return train_pack(specs, *rest, **named)
+
+    monkeypatch.setattr(scheduler, "train_pack", short_of_memory)
+    outcomes = execute(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert [outcome.finished for outcome in outcomes] == [True] * 4
+    assert sizes == [4, 2, 2]
+
+
+def test_a_run_that_raises_costs_its_pack_nothing(tmp_path, monkeypatch):
+    train_pack = scheduler.train_pack
+
+    def faulty(specs, *rest, **named):
+        if SPECS[2] in specs:
+            raise RuntimeError("bad luck")
+        return train_pack(specs, *rest, **named)
+
+    monkeypatch.setattr(scheduler, "train_pack", faulty)
+    outcomes = execute(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert [outcome.finished for outcome in outcomes] == [True, True, False, True]
+    assert outcomes[2].reason == "RuntimeError: bad luck"
+
+
+def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
+    def diverging(specs, *rest, **named):
+        return [DivergenceError("the loss is infinite or nan from step 3 on"), *train_pack(specs[1:], *rest)]
+
+    train_pack = scheduler.train_pack
+    monkeypatch.setattr(scheduler, "train_pack", diverging)
+    outcomes = execute(SPECS[:2], Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert [outcome.finished for outcome in outcomes] == [False, True]
+    status = run_folder(tmp_path, SPECS[0].run_id).read_json("status.json")
+    assert status["state"] == "failed"
+    assert "step 3" in status["reason"]
+
+
+def test_scoring_beside_training_changes_nothing(finished, tmp_path):
+    packs = [SPECS[:1], SPECS[1:2]]
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig", "beta_vae_score"])
+    outcomes = list(train_here_score_beside(packs, workplace))
+    assert sorted(outcome.run_id for outcome in outcomes if outcome.finished) == sorted(s.run_id for s in SPECS[:2])
+    for spec in SPECS[:2]:
+        ours, theirs = (run_folder(out, spec.run_id).read_json("scores.json") for out in (tmp_path, finished))
+        assert ours["metrics"]["mig"] == theirs["metrics"]["mig"]
+        assert ours["measures"] == theirs["measures"]
