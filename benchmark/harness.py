@@ -132,20 +132,23 @@ def train_pack(
     turns = {name: _Turn(player, engine, protocol.optimiser) for name, player in methods[0].players().items()}
     history = _History(len(specs), device, max(1, protocol.steps // HISTORY_ROWS), report)
 
-    def advance(step: Tensor, indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
+    clock = torch.zeros((), dtype=torch.long, device=device)  # the step, which a captured step counts itself
+
+    def advance(indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
         images = dataset.images(indices.flatten()).to(dtype)
         images = images.view(*indices.shape, *dataset.image_shape)
         terms: Terms = {}
         for name, turn in turns.items():
-            outcome = engine.losses(turn.player, images, noise[name], step)
+            outcome = engine.losses(turn.player, images, noise[name], clock)
             turn.take(outcome["loss"].sum())
             terms |= {f"{name}_{key}": term for key, term in outcome.items()} if terms else outcome
-        history.add(step, terms)
+        history.add(clock, terms)
+        clock.add_(1)
 
     take_step = Captured(advance) if device.type == "cuda" else advance
     began = time.perf_counter()
     for step in range(protocol.steps):
-        take_step(torch.tensor(step, device=device), *draws.of_step(step))
+        take_step(*draws.of_step(step))
         history.look(step + 1, last=step + 1 == protocol.steps)
         if history.all_diverged:
             break

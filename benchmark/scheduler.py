@@ -312,6 +312,7 @@ def _environment(training: Training, device: torch.device, workplace: Workplace)
         "threads": workplace.threads,
         "precision": training.precision,
         "pack": training.pack,
+        "peak_memory": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,  # bytes, of the pack
         "steps_per_second": training.steps_per_second,
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -22,9 +22,9 @@ RUNS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_batches():
-    """The quick protocol with batches of eight, as the CPU takes long over stacked convolutions."""
+    """The quick protocol with batches of four, as the CPU takes long over stacked convolutions."""
     patch = pytest.MonkeyPatch()
-    small = replace(presets.PRESETS["quick"], batch=8)
+    small = replace(presets.PRESETS["quick"], batch=4)
     patch.setitem(presets.PRESETS, "small", small)
     yield
     patch.undo()
@@ -125,8 +125,8 @@ def test_draws_go_on_from_chunk_to_chunk(mini):
 def test_a_discriminator_does_not_reach_the_encoder(mini):
     spec = _specs("factorvae")[0]
     method, networks = build(spec, mini.image_shape)
-    noise = {name: torch.randn(shape) for name, shape in method.noise_shapes(8).items()}
-    terms = method.discriminator_loss(dict(networks), mini.images(range(16)), noise, None, torch.tensor(0))
+    noise = {name: torch.randn(shape) for name, shape in method.noise_shapes(4).items()}
+    terms = method.discriminator_loss(dict(networks), mini.images(range(8)), noise, None, torch.tensor(0))
     terms["loss"].backward()
     assert all(weights.grad is None for weights in networks["encoder"].parameters())
     assert all(weights.grad is not None for weights in networks["discriminator"].parameters())
