@@ -46,7 +46,7 @@ OPTIONS = {"downstream": {"rows": (10, 100), "estimators": ["logistic"]}}
 @pytest.fixture(autouse=True)
 def _less_of_the_same(monkeypatch):
     monkeypatch.setattr(boosting, "STEPS", 15)
-    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [0.01, 1])
+    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [1, 100])
 
 
 def _values(metric, codes=CODES, factors=FACTORS, seed=0):
