@@ -19,7 +19,7 @@ import methods
 from benchmark import datasets, display
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
-from benchmark.spec import RunSpec, expand, find_method, protocol_digest
+from benchmark.spec import RunSpec, Setting, expand, find_method, protocol_digest
 from methods.base import hyperparameter_fields
 
 COMMANDS = ("run", "list", "score", "leaderboard")
@@ -201,8 +201,8 @@ def _specs(options: Mapping[str, Any]) -> list[RunSpec]:
     return expand(names, _grids(options, names), sources, _seeds(options["seeds"]), preset, steps)
 
 
-def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, str], list[float]]:
-    grids: dict[tuple[str, str], list[float]] = {}
+def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, str], list[Setting]]:
+    grids: dict[tuple[str, str], list[Setting]] = {}
     if "betas" in options:
         takers = [name for name in names if "beta" in hyperparameter_fields(find_method(name))]
         if not takers:
@@ -217,15 +217,17 @@ def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, 
     return grids
 
 
-def _values(target: str, text: str) -> list[float]:
-    """The values of one hyperparameter: numbers, or the word grid for the literature's."""
+def _values(target: str, text: str) -> list[Setting]:
+    """The values of one hyperparameter: numbers or words, or the word grid for the literature's."""
+    method, _, name = target.partition(".")
+    known = hyperparameter_fields(find_method(method))
+    told = known[name].metadata if name in known else {}
     if text == "grid":
-        method, _, name = target.partition(".")
-        known = hyperparameter_fields(find_method(method))
-        grid = known[name].metadata.get("grid") if name in known else None
-        if not grid:
+        if not told.get("grid"):
             raise UsageError(f"{target} has no grid; give its values.")
-        return list(grid)
+        return list(told["grid"])
+    if "choices" in told:
+        return [*_items(target, text)]
     try:
         return [float(item) for item in _items(target, text)]
     except ValueError as error:

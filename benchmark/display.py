@@ -12,6 +12,7 @@ import methods
 import metrics
 from benchmark import datasets
 from benchmark.presets import PRESETS
+from benchmark.spec import format_value
 from methods.base import hyperparameter_fields
 from metrics import udr
 
@@ -32,8 +33,9 @@ def methods_table() -> TextTable:
 
 
 def _describe_hyperparameter(field: Field[Any]) -> str:
-    grid = ", ".join(f"{value:g}" for value in field.metadata.get("grid", ()))
-    return f"{field.name}: {field.metadata.get('meaning', '')} ({field.default:g}{f'; {grid}' if grid else ''})"
+    grid = ", ".join(format_value(value) for value in field.metadata.get("grid", ()))
+    default = format_value(field.default)  # type: ignore[arg-type]
+    return f"{field.name}: {field.metadata.get('meaning', '')} ({default}{f'; {grid}' if grid else ''})"
 
 
 def metrics_table() -> TextTable:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from benchmark.capture import Captured
 from benchmark.convolutions import Products
 from benchmark.datasets.base import FactorDataset
-from benchmark.pack import Alone, Draws, Stacked, state_dtype
+from benchmark.draws import Draws
+from benchmark.pack import Alone, Stacked, state_dtype
 from benchmark.spec import RunSpec
-from methods.base import Method, Optimiser, Player, Terms
+from methods.base import Method, Optimiser, Player, Terms, structure_of
 
 HISTORY_ROWS = 100  # about as many, however long the training
 REPORT_STEPS = 20  # between looks at the loss, each of which waits for the device
@@ -34,15 +35,16 @@ class Training:
     """A trained model and how it came about.
 
     Attributes:
-        history: rows of step, loss and the losses' other terms, each the mean since the row before.
-        steps_per_second: of each of its runs, over the whole training, first steps included.
+        history: rows of step, loss and the losses' other terms, each the mean since the row before;
+            none where the method is fitted in closed form.
+        seconds: that the pack's training took, first steps included.
         pack: the number of runs that were trained together.
     """
 
     method: Method
     networks: nn.ModuleDict
     history: list[dict[str, float]]
-    steps_per_second: float
+    seconds: float
     precision: str
     pack: int = 1
 
@@ -53,10 +55,17 @@ def stream(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def build(spec: RunSpec, image_shape: tuple[int, int, int]) -> tuple[Method, nn.ModuleDict]:
+def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]:
     """The run's method and its untrained networks, on the CPU; global random state is left as it was."""
     protocol = spec.protocol
-    method = spec.method_class(image_shape, protocol.latents, protocol.architecture)
+    method = spec.method_class(
+        image_shape=dataset.image_shape,
+        latents=protocol.latents,
+        architecture=protocol.architecture,
+        factor_sizes=dataset.factor_sizes,
+        steps=protocol.steps,
+        structure=structure_of(spec.resolve_hyperparameters()),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(spec.seed, "init"))
         networks = nn.ModuleDict(method.build())
@@ -106,7 +115,8 @@ def train_pack(
     """Train runs that differ in seed and numeric hyperparameters together, on the data set's device.
 
     Each run's initial weights, batches and noise are those that it has alone. One that diverges
-    goes on without disturbing the others, and its error stands in its place.
+    goes on without disturbing the others, and its error stands in its place. What is fitted in
+    closed form is fitted one after the other.
 
     Args:
         report: called with the step and each run's loss every few steps.
@@ -116,7 +126,9 @@ def train_pack(
     device, protocol = dataset.device, specs[0].protocol
     precision = precision or choose_precision(device)
     dtype = state_dtype(precision)
-    methods, networks = zip(*(build(spec, dataset.image_shape) for spec in specs), strict=True)
+    methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
+    if not methods[0].players():
+        return [fit(*run, dataset) for run in zip(specs, methods, networks, strict=True)]
     for own in networks:
         own.to(device, dtype).train()
     hyperparameters = [spec.resolve_hyperparameters() for spec in specs]
@@ -128,7 +140,7 @@ def train_pack(
     batches, noises = (
         [torch.Generator(device).manual_seed(stream(spec.seed, use)) for spec in specs] for use in ("batches", "noise")
     )
-    draws = Draws(methods[0], batches, noises, len(dataset), protocol.batch, dtype)
+    draws = Draws(methods[0], batches, noises, dataset, protocol.batch, dtype)
     turns = {name: _Turn(player, engine, protocol.optimiser) for name, player in methods[0].players().items()}
     history = _History(len(specs), device, max(1, protocol.steps // HISTORY_ROWS), report)
 
@@ -153,11 +165,21 @@ def train_pack(
         if history.all_diverged:
             break
     seconds = time.perf_counter() - began
-    rate = protocol.steps / seconds
     return [
-        history.errors[run] or Training(methods[run], model.eval(), history.rows[run], rate, precision, len(specs))
+        history.errors[run] or Training(methods[run], model.eval(), history.rows[run], seconds, precision, len(specs))
         for run, model in enumerate(engine.models())
     ]
+
+
+def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> Training:
+    """Fit one run of a method in closed form, on random images; global random state is left as it was."""
+    device = dataset.device
+    generator = torch.Generator(device).manual_seed(stream(spec.seed, "batches"))
+    indices = torch.randint(len(dataset), (method.fitted_images,), generator=generator, device=device)
+    began = time.perf_counter()
+    with torch.random.fork_rng(), torch.no_grad():
+        method.fit(dict(networks.to(device)), dataset.images(indices), stream(spec.seed, "fit"))
+    return Training(method, networks.eval(), [], time.perf_counter() - began, "fp32")
 
 
 class _Turn:

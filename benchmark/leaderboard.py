@@ -47,11 +47,11 @@ def _rows_of_sound_run(folder: RunFolder) -> list[dict[str, Any]]:
     spec, status = folder.read_json("spec.json"), folder.read_json("status.json")
     scores, environment = folder.read_json("scores.json"), folder.read_json("environment.json")
     finished = status.get("state") == "finished"
-    steps, rate = spec["protocol"]["steps"], environment.get("steps_per_second")
+    seconds = environment.get("seconds")
     run = {
         "run": folder.path.name,
         **{key: spec[key] for key in ("dataset", "source", "preset", "method", "method_version", "seed")},
-        "steps": steps,
+        "steps": spec["protocol"]["steps"],
         "protocol": protocol_digest(spec),
         "hyperparameters": " ".join(format_settings(spec["hyperparameters"])),
         "state": status.get("state", "unfinished"),
@@ -59,7 +59,7 @@ def _rows_of_sound_run(folder: RunFolder) -> list[dict[str, Any]]:
         "train_rows": scores["rows"]["train"] if finished else None,
         "test_rows": scores["rows"]["test"] if finished else None,
         # Of a pack, a run's share.
-        "train_seconds": round(steps / rate / environment.get("pack", 1), 1) if rate else None,
+        "train_seconds": None if seconds is None else round(seconds / environment["pack"], 1),
     }
     values = [*_values_of_run(scores), *_agreement_of_run(folder)] if finished else []
     return [{**run, **value} for value in values or [{}]]

@@ -1,4 +1,4 @@
-"""Runs computed together: what each draws from its own seed, and their losses as one program.
+"""Runs computed together: their losses as one program.
 
 A method's loss is written for one model. `Alone` calls it on one; `Stacked` maps it over models of
 one shape whose parameters, hyperparameters, batches and noise are stacked along a leading axis,
@@ -14,10 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from benchmark.convolutions import Products, use_products
-from methods.base import Method, Networks, Player, Terms
-
-CHUNK = 64  # steps drawn at once; the numbers that follow from a seed depend on it
-Draw = tuple[Tensor, dict[str, dict[str, Tensor]]]  # indices (runs, B), noise (runs, ...) by player and name
+from methods.base import Networks, Player, Terms, structure_of
 
 
 def callable_networks(networks: nn.ModuleDict, precision: str) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -38,46 +35,6 @@ def _in_precision(call: Callable[[Tensor], Tensor], precision: str) -> Callable[
 def state_dtype(precision: str) -> torch.dtype:
     """What parameters, optimiser states and losses are kept in."""
     return torch.float64 if precision == "fp64" else torch.float32
-
-
-class Draws:
-    """Batches and noise of several runs, each from its own generators, some steps at a time."""
-
-    def __init__(
-        self,
-        method: Method,
-        batches: Sequence[torch.Generator],
-        noises: Sequence[torch.Generator],
-        images: int,
-        batch: int,
-        dtype: torch.dtype,
-    ) -> None:
-        self.method, self.batches, self.noises = method, batches, noises
-        self.images, self.batch, self.dtype = images, batch, dtype
-        self.indices = torch.empty(0)
-        self.noise: dict[str, dict[str, Tensor]] = {}
-
-    def of_step(self, step: int) -> Draw:
-        """What the runs draw in that step; steps are asked for in order."""
-        if step % CHUNK == 0:
-            self._draw()
-        at = step % CHUNK
-        return self.indices[at], {
-            player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.noise.items()
-        }
-
-    def _draw(self) -> None:
-        shape = (CHUNK, self.method.batches * self.batch)
-        drawn = [torch.randint(self.images, shape, generator=own, device=own.device) for own in self.batches]
-        self.indices = torch.stack(drawn, 1)
-        shapes = self.method.noise_shapes(self.batch)
-        self.noise = {
-            player: {name: self._normal(size) for name, size in shapes.items()} for player in self.method.players()
-        }
-
-    def _normal(self, shape: tuple[int, ...]) -> Tensor:
-        drawn = [torch.randn((CHUNK, *shape), generator=own, device=own.device) for own in self.noises]
-        return torch.stack(drawn, 1).to(self.dtype)
 
 
 class Alone:
@@ -113,10 +70,10 @@ class Stacked:
         self.state = {name: _stack([own[name] for own in networks]) for name in networks[0]}
         device = next(networks[0].parameters()).device
         each = [asdict(own) for own in hyperparameters]
-        self.kind = type(hyperparameters[0])
+        self.kind, self.structure = type(hyperparameters[0]), structure_of(hyperparameters[0])
         self.hyperparameters = {
             name: torch.tensor([own[name] for own in each], dtype=state_dtype(precision), device=device)
-            for name in each[0]
+            for name in each[0].keys() - self.structure.keys()
         }
         for network in networks[0].values():
             use_products(network, products)
@@ -128,7 +85,7 @@ class Stacked:
         def of_one(
             state: dict[str, dict[str, Tensor]], images: Tensor, noise: dict[str, Tensor], values: dict[str, Tensor]
         ) -> Terms:
-            return player.loss(self._call_with(state), images, noise, self.kind(**values), step)
+            return player.loss(self._call_with(state), images, noise, self.kind(**values, **self.structure), step)
 
         return vmap(of_one)(self.state, images, dict(noise), self.hyperparameters)
 

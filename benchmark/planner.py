@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from benchmark import datasets
+from benchmark.draws import Draws
 from benchmark.harness import build
 from benchmark.pack import callable_networks
 from benchmark.spec import RunSpec, canonical_json
+from methods.base import structure_of
 
 MOST = 64  # runs in a pack: more gain little, and their first results come later
 SHARE = 0.8  # of the free memory
@@ -37,9 +39,8 @@ def plan_packs(specs: Sequence[RunSpec], device: torch.device, size: int | None 
 
 def _shape(spec: RunSpec) -> str:
     """What runs of a pack have in common: everything but seed and numeric hyperparameters."""
-    return canonical_json(
-        {key: value for key, value in spec.to_dict().items() if key not in ("seed", "hyperparameters")}
-    )
+    shared = {key: value for key, value in spec.to_dict().items() if key not in ("seed", "hyperparameters")}
+    return canonical_json(shared | {"structure": structure_of(spec.resolve_hyperparameters())})
 
 
 def fitting(spec: RunSpec, device: torch.device) -> int:
@@ -53,10 +54,10 @@ def fitting(spec: RunSpec, device: torch.device) -> int:
 def memory_of_run(spec: RunSpec) -> float:
     """Bytes that training the run takes: weights, gradients and states, and what a step keeps for its backward pass."""
     dataset = datasets.load(spec.dataset)
-    method, networks = build(spec, dataset.image_shape)
-    batch = spec.protocol.batch
-    images = torch.zeros(method.batches * batch, *dataset.image_shape)
-    noise = {name: torch.zeros(shape) for name, shape in method.noise_shapes(batch).items()}
+    method, networks = build(spec, dataset)
+    generators = [torch.Generator()]
+    indices, noises = Draws(method, generators, generators, dataset, spec.protocol.batch, torch.float32).of_step(0)
+    images = torch.zeros(indices.shape[1], *dataset.image_shape)
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -64,7 +65,8 @@ def memory_of_run(spec: RunSpec) -> float:
         return tensor
 
     most = 0
-    for player in method.players().values():
+    for name, player in method.players().items():
+        noise = {key: drawn[0] for key, drawn in noises[name].items()}
         kept.clear()
         with torch.autograd.graph.saved_tensors_hooks(keep, _as_it_is):
             terms = player.loss(

@@ -190,7 +190,7 @@ def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace) -> dict[st
         for spec, training in zip(specs, trainings, strict=True):
             if isinstance(training, Training):
                 folder = run_folder(workplace.out, spec.run_id)
-                environment = _environment(training, dataset.device, workplace)
+                environment = _environment(training, spec.protocol.steps, dataset.device, workplace)
                 folder.write_training(training.networks, training.history, environment)
             else:
                 errors[spec.run_id] = training
@@ -207,7 +207,7 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Enco
     """What the metrics need of a stored model, and its pictures, made on the device."""
     folder = run_folder(workplace.out, spec.run_id)
     folder.write_progress({"phase": "scoring"})
-    method, networks = build(spec, dataset.image_shape)
+    method, networks = build(spec, dataset)
     folder.load_networks(networks)
     networks.to(dataset.device).eval()
     rows = rows_of_run(spec, dataset)
@@ -306,14 +306,15 @@ def _reporter(specs: Pack, workplace: Workplace) -> Callable[[int, list[float]],
     return report
 
 
-def _environment(training: Training, device: torch.device, workplace: Workplace) -> dict[str, Any]:
+def _environment(training: Training, steps: int, device: torch.device, workplace: Workplace) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": workplace.threads,
         "precision": training.precision,
         "pack": training.pack,
         "peak_memory": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,  # bytes, of the pack
-        "steps_per_second": training.steps_per_second,
+        "seconds": training.seconds,  # of the pack
+        "steps_per_second": steps / training.seconds if training.history else None,  # of each of its runs
         "python": platform.python_version(),
         "system": platform.platform(),
         "packages": _versions(),

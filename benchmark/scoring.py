@@ -62,7 +62,12 @@ def chosen_metrics(names: Iterable[str]) -> dict[str, Metric]:
 
 def encode_rows(encode: Encode, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows; `encode` takes images (B, C, H, W) and gives codes (B, D)."""
-    codes = _encode(encode, dataset, rows.all)
+    with torch.inference_mode():
+        codes = torch.cat([encode(dataset.images(part)) for part in _batches(rows.all)])
+    return _table(codes.float().cpu().numpy(), dataset, rows)
+
+
+def _table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
     factors = dataset.factors(rows.all).cpu().numpy()
     n = len(rows.train)
     return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names)
@@ -70,23 +75,22 @@ def encode_rows(encode: Encode, dataset: FactorDataset, rows: Rows) -> Table:
 
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows, encoded by a trained method in float32."""
-    return encode_rows(_encoder(method, networks), dataset, rows)
+    return _table(_represent(method, networks, dataset, rows.all), dataset, rows)
 
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:
     """Codes (N, D) by a trained method of images that are the same for every run on the data set."""
     probe = draw_rows(dataset, PROBED_IMAGES, 0, seed=0).all
-    return _encode(_encoder(method, networks), dataset, probe)
-
-
-def _encoder(method: Method, networks: nn.ModuleDict) -> Encode:
-    called = callable_networks(networks, "fp32")
-    return lambda images: method.encode(called, images)
+    return _represent(method, networks, dataset, probe)
 
 
 @torch.inference_mode()
-def _encode(encode: Encode, dataset: FactorDataset, indices: np.ndarray) -> np.ndarray:
-    return torch.cat([encode(dataset.images(part)) for part in _batches(indices)]).float().cpu().numpy()
+def _represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, indices: np.ndarray) -> np.ndarray:
+    called = callable_networks(networks, "fp32")
+    parts = [
+        method.represent(called, dataset.images(part), dataset.factors(part)).float() for part in _batches(indices)
+    ]
+    return torch.cat(parts).cpu().numpy()
 
 
 def score_encoder(
@@ -135,27 +139,21 @@ def measure(
     """What the table says beside the metrics.
 
     Returns:
-        The terms of the first player's loss on the test rows (such as `reconstruction`, `kl` and
-        `kl_per_latent_<j>`, in nats an image, one sample of the posterior each), and what the method
-        reports of itself (such as `beta`).
+        What the method measures on the test rows (such as `reconstruction`, `kl` and `kl_per_latent_<j>`,
+        in nats an image, one sample of the posterior each), and reports of itself (such as `beta`).
     """
     called = callable_networks(networks, "fp32")
-    player = next(iter(method.players().values()))
     noises = torch.Generator(dataset.device).manual_seed(stream(spec.seed, "measured noise"))
-    hyperparameters = spec.resolve_hyperparameters()
-    steps = torch.tensor(spec.protocol.steps, device=dataset.device)
     sums: dict[str, Tensor] = {}
     for part in _batches(rows.test):
         noise = {
             name: torch.randn(shape, generator=noises, device=dataset.device)
             for name, shape in method.noise_shapes(len(part)).items()
         }
-        terms = player.loss(called, dataset.images(part), noise, hyperparameters, steps)
-        del terms["loss"]  # losses of different weights do not compare
-        for name, term in terms.items():
+        for name, term in method.measure(called, dataset.images(part), noise).items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(part)
-    (means,) = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
-    return means | method.report(hyperparameters)
+    means = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
+    return (means[0] if means else {}) | method.report(dict(networks), spec.resolve_hyperparameters())
 
 
 @torch.inference_mode()
@@ -167,16 +165,16 @@ def draw_pictures(method: Method, networks: nn.ModuleDict, dataset: FactorDatase
     """
     called = callable_networks(networks, "fp32")
     originals = dataset.images(rows.test[:PICTURED_IMAGES])
+    try:
+        reconstructions = method.decode(called, method.encode(called, originals))
+    except NotImplementedError:
+        return {}
     middle = dataset.indices([[size // 2 for size in dataset.factor_sizes]])
     base = method.encode(called, dataset.images(middle))
     codes = base.repeat(base.shape[1], len(TRAVERSED), 1)
     for j in range(base.shape[1]):
         codes[j, :, j] = torch.as_tensor(TRAVERSED).to(codes)
-    try:
-        reconstructions = method.decode(called, method.encode(called, originals))
-        traversals = method.decode(called, codes.flatten(0, 1)).reshape(*codes.shape[:2], *dataset.image_shape)
-    except NotImplementedError:
-        return {}
+    traversals = method.decode(called, codes.flatten(0, 1)).reshape(*codes.shape[:2], *dataset.image_shape)
     return {
         "originals": _to_bytes(originals),
         "reconstructions": _to_bytes(reconstructions),

@@ -17,6 +17,9 @@ from methods.base import Method, hyperparameter_fields, hyperparameters_of
 PROTOCOL = ("architecture", "latents", "steps", "batch", "optimiser", "train_rows", "test_rows")
 
 
+Setting = float | str  # a hyperparameter's value
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """Everything that decides a run's result, and nothing else.
@@ -33,7 +36,7 @@ class RunSpec:
     """
 
     method: str
-    hyperparameters: Mapping[str, float] = field(default_factory=dict, hash=False)
+    hyperparameters: Mapping[str, Setting] = field(default_factory=dict, hash=False)
     dataset: str = "dsprites"
     preset: str = "quick"
     seed: int = 0
@@ -99,9 +102,14 @@ def find_method(name: str) -> type[Method]:
     return methods.REGISTRY[name]
 
 
-def format_settings(hyperparameters: Mapping[str, float], equals: str = "=") -> list[str]:
+def format_settings(hyperparameters: Mapping[str, Setting], equals: str = "=") -> list[str]:
     """Each hyperparameter as `name=value`, exactly: different values give different texts."""
-    return [f"{name}{equals}{canonical_json(value)}" for name, value in hyperparameters.items()]
+    return [f"{name}{equals}{format_value(value)}" for name, value in hyperparameters.items()]
+
+
+def format_value(value: Setting) -> str:
+    """A hyperparameter's value, exactly."""
+    return value if isinstance(value, str) else canonical_json(value)
 
 
 def protocol_digest(stored: Mapping[str, Any]) -> str:
@@ -129,7 +137,7 @@ def _with_whole_numbers(value: Any) -> Any:
 
 def expand(
     method_names: Iterable[str],
-    grids: Mapping[tuple[str, str], Sequence[float]],
+    grids: Mapping[tuple[str, str], Sequence[Setting]],
     sources: Mapping[str, str],
     seeds: Iterable[int],
     preset: str,

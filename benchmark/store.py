@@ -80,7 +80,7 @@ class RunFolder:
         self, networks: nn.ModuleDict, history: list[dict[str, float]], environment: dict[str, Any]
     ) -> None:
         table = io.StringIO()
-        writer = csv.DictWriter(table, list(history[0]), lineterminator="\n")
+        writer = csv.DictWriter(table, list(history[0]) if history else ["step"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         write_atomically(self.path / "history.csv", table.getvalue().encode())

@@ -14,6 +14,34 @@ from torch import Tensor, nn
 Networks = Mapping[str, Callable[[Tensor], Tensor]]  # by the names that `build` gives
 Noise = Mapping[str, Tensor]  # standard normal draws, by the names that `noise_shapes` gives
 Terms = dict[str, Tensor]  # "loss" is minimised; every other entry is logged
+ImageShape = tuple[int, int, int]  # (channels, height, width)
+
+
+@dataclass(frozen=True)
+class Independent:
+    """So many batches of independent images, (number * B, C, H, W), one batch after the other."""
+
+    number: int = 1
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images that share all but a few factors: (2 * B, C, H, W), the first of each pair, then the second.
+
+    Attributes:
+        differing: how many factors are drawn anew for the second image; 0 draws that number too,
+            from 1 to one less than there are factors, for each pair.
+    """
+
+    differing: int = 0
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Images (B, C, H, W) that share every factor but one; which one, an integer (), is `noise["factor"]`."""
+
+
+Batches = Independent | Pairs | Groups
 
 
 @dataclass(frozen=True)
@@ -42,9 +70,22 @@ class Player:
     optimiser: Optimiser | None = None
 
 
-def hyperparameter(default: float, meaning: str, low: float = 0.0, grid: tuple[float, ...] = ()) -> Any:
-    """A numeric field of `Hyperparameters`, at least `low`; `grid` holds the literature's values."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "grid": grid})
+def hyperparameter(
+    default: float, meaning: str, low: float = 0.0, grid: tuple[float, ...] = (), structural: bool = False
+) -> Any:
+    """A numeric field of `Hyperparameters`, at least `low`; `grid` holds the literature's values.
+
+    One that is `structural` decides shapes, batches or which code runs: it is a whole number that a
+    method finds in `self.structure`, and runs that differ in it are not trained together.
+    """
+    return field(default=default, metadata={"meaning": meaning, "low": low, "grid": grid, "structural": structural})
+
+
+def choice(default: str, meaning: str, choices: tuple[str, ...]) -> Any:
+    """A field of `Hyperparameters` that is one of several words; always structural."""
+    return field(
+        default=default, metadata={"meaning": meaning, "choices": choices, "grid": choices, "structural": True}
+    )
 
 
 @dataclass(frozen=True)
@@ -53,51 +94,81 @@ class NoHyperparameters:
 
 
 class Method:
-    """A method for images of one shape with one network architecture.
+    """A method for images of one data set with one network architecture.
 
     Class attributes:
         name: set by `methods.register`.
         version: raised whenever a change here changes results; part of a run's identity.
-        Hyperparameters: a frozen dataclass of `hyperparameter` fields with the paper's defaults.
-        batches: independent batches that a step takes; a loss gets them in one tensor, one after the other.
+        Hyperparameters: a frozen dataclass of `hyperparameter` and `choice` fields with the paper's defaults.
+        fitted_images: how many images, drawn with replacement, `fit` gets.
 
     Args:
         image_shape: (channels, height, width).
         latents: the number of latents, D.
         architecture: a name in `methods.networks.ARCHITECTURES`.
+        factor_sizes: how many values each factor of the data has; their product is the number of images.
+        steps: how many steps the training takes.
+        structure: the values of the structural hyperparameters by name.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     Hyperparameters: ClassVar[type] = NoHyperparameters
-    batches: ClassVar[int] = 1
+    fitted_images: ClassVar[int] = 10_000
 
-    def __init__(self, image_shape: tuple[int, int, int], latents: int, architecture: str) -> None:
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latents: int = 10,
+        architecture: str = "locatello2019",
+        factor_sizes: tuple[int, ...] = (),
+        steps: int = 1,
+        structure: Mapping[str, Any] | None = None,
+    ) -> None:
         self.image_shape = image_shape
         self.latents = latents
         self.architecture = architecture
+        self.factor_sizes = factor_sizes
+        self.steps = steps
+        self.structure = structure_of(self.Hyperparameters()) if structure is None else structure
 
     def build(self) -> dict[str, nn.Module]:
         """Fresh networks by name, initialised from torch's global generator, which the harness seeds."""
         raise NotImplementedError
 
     def players(self) -> dict[str, Player]:
-        """The players by name, in the order of their turns."""
-        raise NotImplementedError
+        """The players by name, in the order of their turns; none where the method is fitted in closed form."""
+        return {}
+
+    def batches(self) -> Batches:
+        """What a step's losses see."""
+        return Independent()
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the standard normal draws that the losses take for a batch of that size."""
         return {}
 
+    def fit(self, networks: Mapping[str, nn.Module], images: Tensor, seed: int) -> None:
+        """Set the networks from the images (N, C, H, W) in closed form: what a method without players does."""
+        raise NotImplementedError
+
     def encode(self, networks: Networks, images: Tensor) -> Tensor:
         """Codes (B, D) of the images (B, C, H, W), deterministic: the representation that is scored."""
         raise NotImplementedError
+
+    def represent(self, networks: Networks, images: Tensor, factors: Tensor) -> Tensor:
+        """The codes that are scored, from images and factors (B, K), at which none but an oracle looks."""
+        return self.encode(networks, images)
 
     def decode(self, networks: Networks, codes: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] of the codes (B, D), where the method can."""
         raise NotImplementedError
 
-    def report(self, hyperparameters: Any) -> dict[str, float]:
+    def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
+        """What stands in the tables beside the scores, of independent test images (B, C, H, W): means over them."""
+        return {}
+
+    def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """Numbers about a run that stand in the tables beside its scores."""
         return {}
 
@@ -107,18 +178,36 @@ def hyperparameter_fields(method: type[Method]) -> dict[str, Field[Any]]:
     return {f.name: f for f in fields(method.Hyperparameters)}
 
 
+def structure_of(hyperparameters: Any) -> dict[str, Any]:
+    """The values of the structural hyperparameters by name."""
+    structural = [f.name for f in fields(hyperparameters) if f.metadata.get("structural")]
+    return {name: getattr(hyperparameters, name) for name in structural}
+
+
 def hyperparameters_of(method: type[Method], values: Mapping[str, Any]) -> Any:
     """The method's hyperparameters: `values` over its defaults.
 
     Raises:
-        ValueError: a value is no finite number or below its bound.
+        ValueError: a value is no finite number or below its bound, or none of the words to choose from.
         KeyError: the method has no hyperparameter of that name.
     """
     known = hyperparameter_fields(method)
-    for name, value in values.items():
+    for name in values:
         if name not in known:
             raise KeyError(name)
-        low = known[name].metadata.get("low", -float("inf"))
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < low:
-            raise ValueError(f"{method.name}.{name} is {value!r}; it takes a number of at least {low:g}.")
-    return method.Hyperparameters(**{name: float(value) for name, value in values.items()})
+    given = {f.name: _checked(method, f, values.get(f.name, f.default)) for f in known.values()}
+    return method.Hyperparameters(**given)
+
+
+def _checked(method: type[Method], field: Field[Any], value: Any) -> Any:
+    told = field.metadata
+    if "choices" in told:
+        if value not in told["choices"]:
+            raise ValueError(f"{method.name}.{field.name} is {value!r}; choose from {', '.join(told['choices'])}.")
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    low, structural = told.get("low", -float("inf")), told.get("structural", False)
+    if not number or value < low or (structural and value != int(value)):
+        kind = "whole number" if structural else "number"
+        raise ValueError(f"{method.name}.{field.name} is {value!r}; it takes a {kind} of at least {low:g}.")
+    return int(value) if structural else float(value)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from methods import register
-from methods.base import Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.base import Batches, Independent, Networks, Noise, Optimiser, Player, Terms, hyperparameter
 from methods.networks import discriminator
 from methods.vae import VAE, Latents
 
@@ -24,8 +24,6 @@ class FactorVAE(VAE):
     Reference: Kim and Mnih 2018, "Disentangling by factorising", eqs. 2-3 and algorithm 2.
     """
 
-    batches = 2
-
     @dataclass(frozen=True)
     class Hyperparameters:
         gamma: float = hyperparameter(35.0, "weight of the total correlation", grid=(10, 20, 30, 40, 50, 100))
@@ -38,6 +36,9 @@ class FactorVAE(VAE):
         return super().players() | {
             "discriminator": Player(("discriminator",), self.discriminator_loss, optimiser),
         }
+
+    def batches(self) -> Batches:
+        return Independent(2)
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         return dict.fromkeys(("posterior", "second_posterior", "permutation"), (batch, self.latents))

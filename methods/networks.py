@@ -7,7 +7,7 @@ from math import prod
 
 from torch import nn
 
-ImageShape = tuple[int, int, int]
+from methods.base import ImageShape
 
 
 @dataclass(frozen=True)

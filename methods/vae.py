@@ -1,8 +1,9 @@
 """The variational autoencoder, and what every method built on it shares."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import log, pi, prod
 from typing import Any
 
 import torch
@@ -34,6 +35,16 @@ class Latents:
         return self.kl_per_latent.sum()
 
 
+def sampled(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Latents:
+    """The posteriors of those means and log variances, sampled with the standard normal noise, all (B, D)."""
+    return Latents(mean, log_variance, mean + noise * torch.exp(log_variance / 2))
+
+
+def log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Log density in nats of N(mean, exp(log_variance)) at the values, one by one."""
+    return -0.5 * ((values - mean) ** 2 * (-log_variance).exp() + log_variance + log(2 * pi))
+
+
 def bernoulli_loss(logits: Tensor, images: Tensor) -> Tensor:
     """-log p(x|z) in nats for Bernoulli pixels: summed over pixels, averaged over the batch."""
     return functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
@@ -63,19 +74,24 @@ class VAE(Method):
 
     def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
         """The negative evidence lower bound with this method's regulariser, in nats an image."""
-        mean, log_variance = networks["encoder"](batch).chunk(2, dim=1)
-        sample = mean + noise["posterior"] * torch.exp(log_variance / 2)
-        latents = Latents(mean, log_variance, sample)
-        reconstruction = bernoulli_loss(networks["decoder"](sample), batch)
-        return {
-            "loss": reconstruction + self.regulariser(networks, latents, hyperparameters, step),
-            "reconstruction": reconstruction,
+        latents = self.infer(networks, batch, noise)
+        terms = {
+            "reconstruction": bernoulli_loss(networks["decoder"](latents.sample), batch),
             "kl": latents.kl,
             "kl_per_latent": latents.kl_per_latent,
         }
+        regulariser = self.regulariser(networks, latents, hyperparameters, step)
+        if isinstance(regulariser, Tensor):
+            regulariser = {"loss": regulariser}
+        return {"loss": terms["reconstruction"] + regulariser.pop("loss")} | terms | regulariser
 
-    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
-        """What is added to the reconstruction, in nats an image: scalar."""
+    def infer(self, networks: Networks, batch: Tensor, noise: Noise) -> Latents:
+        """The posteriors of the batch's images, sampled."""
+        mean, log_variance = networks["encoder"](batch).chunk(2, dim=1)
+        return sampled(mean, log_variance, noise["posterior"])
+
+    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor | Terms:
+        """What is added to the reconstruction, in nats an image: scalar, or terms of which it is the "loss"."""
         return latents.kl
 
     def encode(self, networks: Networks, images: Tensor) -> Tensor:
@@ -86,10 +102,19 @@ class VAE(Method):
         """The Bernoulli means (B, C, H, W)."""
         return torch.sigmoid(networks["decoder"](codes))
 
-    def report(self, hyperparameters: Any) -> dict[str, float]:
-        """beta and beta * latents / pixels (Higgins et al. 2017, section 4.2), where the KL has a constant weight."""
+    def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
+        """Reconstruction and KL in nats an image, whatever it is that the method minimises."""
+        mean, log_variance = networks["encoder"](images).chunk(2, dim=1)
+        latents = sampled(mean, log_variance, noise["posterior"][: len(images)])
+        reconstruction = bernoulli_loss(networks["decoder"](latents.sample), images)
+        return {"reconstruction": reconstruction, "kl": latents.kl, "kl_per_latent": latents.kl_per_latent}
+
+    def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
+        """beta and its normalised value, where the KL has a constant weight."""
         plain = type(self).regulariser is VAE.regulariser
         beta = 1.0 if plain else getattr(hyperparameters, "beta", None)
-        if beta is None:
-            return {}
+        return {} if beta is None else self.report_beta(beta)
+
+    def report_beta(self, beta: float) -> dict[str, float]:
+        """beta and beta * latents / pixels (Higgins et al. 2017, section 4.2)."""
         return {"beta": beta, "normalised_beta": beta * self.latents / prod(self.image_shape)}

@@ -34,7 +34,7 @@ def test_a_stored_run_encodes_on_the_cpu_as_on_the_gpu(mini, tmp_path):
     rows = rows_of_run(SPEC, mini)
     codes = []
     for data in (mini, datasets.load("dsprites_mini", "cuda")):
-        method, networks = build(SPEC, mini.image_shape)
+        method, networks = build(SPEC, mini)
         run_folder(tmp_path, SPEC.run_id).load_networks(networks)
         codes.append(encode_table(method, networks.to(data.device).eval(), data, rows).codes)
     np.testing.assert_allclose(codes[1], codes[0], rtol=1e-4, atol=1e-4)

@@ -47,8 +47,8 @@ def test_global_random_state_does_not_matter(mini):
     assert torch.equal(_weights(first), _weights(train(SPEC, mini)))
 
 
-def test_methods_of_one_seed_start_alike():
-    (_, one), (_, other) = (build(RunSpec(name), (1, 64, 64)) for name in ("vae", "betavae"))
+def test_methods_of_one_seed_start_alike(mini):
+    (_, one), (_, other) = (build(RunSpec(name, dataset="dsprites_mini"), mini) for name in ("vae", "betavae"))
     for name, weights in one.state_dict().items():
         assert torch.equal(weights, other.state_dict()[name])
 
@@ -62,7 +62,7 @@ def test_vae_is_betavae_at_one(mini):
 def test_steps_are_those_of_torch_adam(mini):
     """The whole loop against one written out here, with torch's own plain optimiser."""
     spec = RunSpec("betavae", {"beta": 4}, "dsprites_mini", steps=3)
-    method, networks = build(spec, mini.image_shape)
+    method, networks = build(spec, mini)
     optimiser = torch.optim.Adam(networks.parameters(), lr=1e-3, foreach=False)
     batches = torch.Generator().manual_seed(stream(0, "batches"))
     noises = torch.Generator().manual_seed(stream(0, "noise"))
@@ -121,7 +121,7 @@ def test_a_player_moves_its_own_networks_alone(mini, monkeypatch):
     monkeypatch.setitem(__import__("methods").REGISTRY, "two_players", _TwoPlayers)
     monkeypatch.setattr(_TwoPlayers, "name", "two_players", raising=False)
     spec = RunSpec("two_players", dataset="dsprites_mini", steps=1)
-    before = build(spec, mini.image_shape)[1]["first"].weight.detach().clone()
+    before = build(spec, mini)[1]["first"].weight.detach().clone()
     training = train(spec, mini, "fp32")
     # One step of Adam moves each weight by the learning rate at most: the second player's
     # loss, at rate 0.5, has not reached the first player's network.
@@ -135,7 +135,7 @@ def test_stored_networks_encode_identically(mini, tmp_path):
     training = train(SPEC, mini)
     folder = RunFolder(tmp_path / "run")
     folder.write_training(training.networks, training.history, {})
-    method, networks = build(SPEC, mini.image_shape)
+    method, networks = build(SPEC, mini)
     folder.load_networks(networks)
     rows = rows_of_run(SPEC, mini)
     stored, live = (encode_table(method, n.eval(), mini, rows) for n in (networks, training.networks))

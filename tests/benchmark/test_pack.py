@@ -8,8 +8,9 @@ from torch import nn
 
 from benchmark import harness, presets
 from benchmark.convolutions import use_products
+from benchmark.draws import CHUNK
 from benchmark.harness import DivergenceError, build, train, train_pack
-from benchmark.pack import CHUNK, Stacked
+from benchmark.pack import Stacked
 from benchmark.spec import RunSpec
 from methods.betavae import BetaVAE
 
@@ -124,7 +125,7 @@ def test_draws_go_on_from_chunk_to_chunk(mini):
 
 def test_a_discriminator_does_not_reach_the_encoder(mini):
     spec = _specs("factorvae")[0]
-    method, networks = build(spec, mini.image_shape)
+    method, networks = build(spec, mini)
     noise = {name: torch.randn(shape) for name, shape in method.noise_shapes(4).items()}
     terms = method.discriminator_loss(dict(networks), mini.images(range(8)), noise, None, torch.tensor(0))
     terms["loss"].backward()

@@ -23,7 +23,7 @@ SPEC = RunSpec("betavae", {"beta": 4}, "dsprites_mini", steps=1)
 
 @pytest.fixture(scope="module")
 def model(mini):
-    return build(SPEC, mini.image_shape)
+    return build(SPEC, mini)
 
 
 def test_rows_are_distinct_and_decided_by_the_seed(mini, dsprites):

@@ -2,7 +2,7 @@
 
 Run by hand from the project's root, on whatever device there is:
 
-    python -m tests.benchmarks.packs [--runs 1,4,16,64] [--architectures locatello2019,higgins2017]
+    python -m tests.benchmarks.packs [--runs 1,4,16,64] [--without-trainers]
 
 Speeds are of steady steps: the time of a longer training less that of a shorter one. The floor is the
 arithmetic of forward and backward passes over the device's rate on large matrix products, measured in
@@ -18,10 +18,13 @@ in turn under pythae's and disent's own trainers where they are installed; in an
 import argparse
 import importlib.util
 import logging
+import multiprocessing
+import os
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
@@ -40,7 +43,8 @@ LINE = "{:<34} {:>12} {:>16} {:>12}"
 
 
 def seconds_a_step(train: Callable[[int], object], short: int, long: int) -> float:
-    """The time of a steady step of a training of so many steps."""
+    """The time of a steady step: what a longer training takes beyond a shorter one, caches warm."""
+    train(short)
     seconds = []
     for steps in (short, long):
         began = time.perf_counter()
@@ -64,7 +68,7 @@ def plain_loop(preset: str, dataset: FactorDataset, precision: str) -> Callable[
 
     def train(steps: int) -> None:
         (spec,) = pack_of(1, preset, steps, dataset)
-        method, networks = build(spec, dataset.image_shape)
+        method, networks = build(spec, dataset)
         networks.to(dataset.device)
         called = callable_networks(networks, precision)
         optimiser = torch.optim.Adam(networks.parameters(), lr=1e-4)
@@ -83,7 +87,7 @@ def plain_loop(preset: str, dataset: FactorDataset, precision: str) -> Callable[
 def arithmetic(preset: str, dataset: FactorDataset) -> float:
     """Floating-point operations of one step of one run, forward and backward."""
     (spec,) = pack_of(1, preset, 1, dataset)
-    method, networks = build(spec, dataset.image_shape)
+    method, networks = build(spec, dataset)
     images, noise = torch.zeros(BATCH, *dataset.image_shape), {"posterior": torch.zeros(BATCH, LATENTS)}
     with FlopCounterMode(display=False) as counter:
         called = callable_networks(networks, "fp32")
@@ -138,26 +142,31 @@ def compare_packs(architecture: str, sizes: list[int], dataset: FactorDataset, p
 
 
 def compare_trainers(dataset: FactorDataset) -> None:
-    """Print the rows of other libraries' trainers beside ours, on images held in memory."""
-    preset = PRESETS["locatello2019"]
-
-    def ours(precision: str) -> Callable[[int], object]:
-        return lambda steps: train_pack(pack_of(1, preset, steps, dataset), dataset, precision)
-
-    trainers: dict[str, Callable[[int], object]] = {"ours, bf16": ours("bf16"), "ours, fp32": ours("fp32")}
-    for name, make in {"pythae": pythae_trainer, "disent": disent_trainer}.items():
-        if importlib.util.find_spec(name):
-            trainers[name] = make(dataset)
-        else:
+    """Print the rows of other libraries' trainers beside ours, each in processes of its own, taken in turn."""
+    for name in PEERS:
+        if not importlib.util.find_spec(name):
             print(f"{name} is not installed; this module's docstring says how.")
+    names = ["ours, bf16", "ours, fp32", *filter(importlib.util.find_spec, PEERS)]
     print("\ntrainers, one beta-VAE, the best of three taken in turn")
     print(LINE.format("", "images/s", "min. a training", "runs"))
-    times: dict[str, list[float]] = {name: [] for name in trainers}
+    times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(3):
-        for name, train in trainers.items():
-            times[name].append(seconds_a_step(train, 5, 45))
+        for name in names:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                times[name].append(process.submit(seconds_of_trainer, name, dataset.name).result())
+    fastest = min((min(times[name]) for name in names if name in PEERS), default=None)
     for name, own in times.items():
-        show(name, BATCH / min(own), 1)
+        show(name, BATCH / min(own), 1, f"{fastest / min(own):.2f} x the faster peer" if fastest else "")
+
+
+def seconds_of_trainer(name: str, dataset_name: str) -> float:
+    """The time of a step of that trainer on a CPU, on images held in memory."""
+    torch.set_num_threads(1)
+    dataset = datasets.load(dataset_name)
+    if name in PEERS:
+        return seconds_a_step(PEERS[name](dataset), 5, 65)
+    precision = name.removeprefix("ours, ")
+    return seconds_a_step(lambda steps: train_pack(pack_of(1, "standard", steps, dataset), dataset, precision), 5, 65)
 
 
 def pythae_trainer(dataset: FactorDataset) -> Callable[[int], object]:
@@ -207,7 +216,7 @@ def disent_trainer(dataset: FactorDataset) -> Callable[[int], object]:
     from disent.model.ae import DecoderConv64, EncoderConv64
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore")
 
     def train(steps: int) -> None:
         images = dataset.images(torch.arange(steps * BATCH) % len(dataset))
@@ -224,8 +233,11 @@ def disent_trainer(dataset: FactorDataset) -> Callable[[int], object]:
     return train
 
 
+PEERS = {"pythae": pythae_trainer, "disent": disent_trainer}
+
+
 def _networks(dataset: FactorDataset) -> tuple[torch.nn.Module, torch.nn.Module]:
-    _, networks = build(pack_of(1, PRESETS["locatello2019"], 1, dataset)[0], dataset.image_shape)
+    _, networks = build(pack_of(1, PRESETS["locatello2019"], 1, dataset)[0], dataset)
     return networks["encoder"], networks["decoder"]
 
 
@@ -234,16 +246,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The speed of packs.")
     parser.add_argument("--runs", default="1,4,16,64", help="sizes of packs")
     parser.add_argument("--architectures", default=",".join(PRESETS))
+    parser.add_argument("--without-trainers", action="store_true", help="leave other libraries' trainers out")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dataset", default="dsprites")
     options = parser.parse_args()
     device = choose_device(options.device)
     torch.set_num_threads(1)
+    os.environ["TQDM_DISABLE"] = "1"
     precision, dataset = choose_precision(device), datasets.load(options.dataset, str(device))
     dataset.prepare()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
     print(f"{name}; torch {torch.__version__}; {dataset.name}")
-    if device.type == "cpu":
+    if device.type == "cpu" and not options.without_trainers:
         compare_trainers(dataset)
     for architecture in filter(None, options.architectures.split(",")):
         compare_packs(architecture, [int(runs) for runs in options.runs.split(",")], dataset, precision)

@@ -19,7 +19,7 @@ BATCH, STEPS = 64, 24
 def _bare_loop(dataset):
     """The same network, batch, precision and optimiser, on one batch held in memory; returns a step."""
     keep_memory()
-    _, networks = build(RunSpec("vae"), dataset.image_shape)
+    _, networks = build(RunSpec("vae"), dataset)
     optimiser = torch.optim.Adam(networks.parameters(), lr=1e-3, fused=True)
     images = dataset.images(range(BATCH))
     bf16 = choose_precision(torch.device("cpu")) == "bf16"

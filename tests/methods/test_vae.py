@@ -119,8 +119,8 @@ def test_initial_weights_are_glorot_uniform():
 
 def test_beta_is_reported_with_its_normalised_value():
     method = BetaVAE(SHAPE, 10, "locatello2019")
-    assert method.report(hyperparameters_of(BetaVAE, {})) == {"beta": 4.0, "normalised_beta": 4 * 10 / 4096}
-    assert VAE(SHAPE, 10, "locatello2019").report(hyperparameters_of(VAE, {}))["beta"] == 1
+    assert method.report({}, hyperparameters_of(BetaVAE, {})) == {"beta": 4.0, "normalised_beta": 4 * 10 / 4096}
+    assert VAE(SHAPE, 10, "locatello2019").report({}, hyperparameters_of(VAE, {}))["beta"] == 1
 
 
 def test_a_name_clash_says_where_the_other_one_stands():

@@ -1,0 +1,120 @@
+"""InfoGAN."""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot, softplus
+
+from methods import register
+from methods.base import Method, Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.networks import ARCHITECTURES
+
+FEATURES = 256  # outputs of the trunk that discriminator and Q share
+
+
+@register("infogan")
+class InfoGAN(Method):
+    """InfoGAN: a generator whose images tell the codes that they were made from.
+
+    The generator makes images of noise and codes: one categorical code, the others uniform on [-1, 1].
+    The discriminator shares a trunk with Q, which tells the codes from the image: probabilities of the
+    category, mean and log variance of each continuous code. Both players also maximise
+    information * E log Q(c|x), which but for the codes' entropy is a lower bound on their mutual
+    information with the image. The generator's adversarial loss is the non-saturating one.
+
+    Images are real-valued in [0, 1]. No batch normalisation: a run would not be one function of its batch.
+
+    Reference: Chen et al. 2016, "InfoGAN: Interpretable representation learning by information maximizing
+    generative adversarial nets", eqs. 5-6, appendix C.
+    """
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        information: float = hyperparameter(1.0, "weight of the codes' log likelihood, in nats", grid=(0.1, 1, 10))
+        continuous: int = hyperparameter(5, "continuous codes", low=1, structural=True)
+        categories: int = hyperparameter(3, "values of the categorical code", low=2, structural=True)
+        noise: int = hyperparameter(62, "other inputs of the generator", low=1, structural=True)
+
+    def build(self) -> dict[str, nn.Module]:
+        architecture = ARCHITECTURES[self.architecture]
+        continuous, categories, noise = (self.structure[name] for name in ("continuous", "categories", "noise"))
+        return {
+            "generator": architecture.decoder(continuous + categories + noise, self.image_shape),
+            "trunk": nn.Sequential(architecture.encoder(self.image_shape, FEATURES), nn.LeakyReLU(0.1)),
+            "discriminator": nn.Linear(FEATURES, 1),
+            "q": nn.Sequential(
+                nn.Linear(FEATURES, 128), nn.LeakyReLU(0.1), nn.Linear(128, 2 * continuous + categories)
+            ),
+        }
+
+    def players(self) -> dict[str, Player]:
+        def adam(rate: float) -> Optimiser:
+            return Optimiser("Adam", lr=rate, options={"betas": (0.5, 0.999)})
+
+        return {
+            "generator": Player(("generator", "q"), self.generator_loss, adam(1e-3)),
+            "discriminator": Player(("trunk", "discriminator"), self.discriminator_loss, adam(2e-4)),
+        }
+
+    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        return {name: (batch, self.structure[name]) for name in ("continuous", "categories", "noise")}
+
+    def generator_loss(
+        self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
+    ) -> Terms:
+        """-log D(G(z, c)) and the codes' negative log likelihood under Q, in nats an image."""
+        continuous, category = self.codes(noise)
+        features = networks["trunk"](self.generate(networks, continuous, category, noise["noise"]))
+        adversarial = softplus(-networks["discriminator"](features)).mean()
+        surprise = self.surprise(networks["q"](features), continuous, category)
+        return {
+            "loss": adversarial + hyperparameters.information * sum(surprise.values()),
+            "adversarial": adversarial,
+            **surprise,
+        }
+
+    def discriminator_loss(
+        self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
+    ) -> Terms:
+        """Cross-entropy of real and generated images, and the codes' negative log likelihood."""
+        continuous, category = self.codes(noise)
+        made = self.generate(networks, continuous, category, noise["noise"]).detach()
+        features = networks["trunk"](torch.cat([batch, made]))
+        real, generated = networks["discriminator"](features).chunk(2)
+        surprise = self.surprise(networks["q"](features.chunk(2)[1]), continuous, category)
+        adversarial = (softplus(-real) + softplus(generated)).mean()
+        return {"loss": adversarial + hyperparameters.information * sum(surprise.values())}
+
+    def codes(self, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Continuous codes (B, continuous), uniform on [-1, 1], and categories (B,), from normal draws."""
+        return torch.erf(noise["continuous"] / 2**0.5), noise["categories"].argmax(1)
+
+    def generate(self, networks: Networks, continuous: Tensor, category: Tensor, noise: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1]."""
+        chosen = one_hot(category, self.structure["categories"]).to(continuous.dtype)
+        return torch.sigmoid(networks["generator"](torch.cat([continuous, chosen, noise], 1)))
+
+    def surprise(self, told: Tensor, continuous: Tensor, category: Tensor) -> Terms:
+        """-log Q(c|x) in nats an image, of the continuous codes and of the category."""
+        mean, log_variance, logits = self.parts(told)
+        squared = (continuous - mean) ** 2 * (-log_variance).exp()
+        of_continuous = 0.5 * (squared + log_variance + log(2 * pi)).sum(1).mean()
+        return {"continuous_surprise": of_continuous, "category_surprise": cross_entropy(logits, category)}
+
+    def parts(self, told: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Q's means and log variances (B, continuous) and logits (B, categories)."""
+        n = self.structure["continuous"]
+        return told[:, :n], told[:, n : 2 * n], told[:, 2 * n :]
+
+    def encode(self, networks: Networks, images: Tensor) -> Tensor:
+        """Q's means of the continuous codes, then the categories' probabilities: (B, continuous + categories)."""
+        mean, _, logits = self.parts(networks["q"](networks["trunk"](images)))
+        return torch.cat([mean, logits.softmax(1)], 1)
+
+    def decode(self, networks: Networks, codes: Tensor) -> Tensor:
+        """Images (B, C, H, W) generated of the codes, with noise 0."""
+        noise = codes.new_zeros(len(codes), self.structure["noise"])
+        return torch.sigmoid(networks["generator"](torch.cat([codes, noise], 1)))
