@@ -8,6 +8,7 @@ import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,11 +19,12 @@ from rich.table import Table as TextTable
 import methods
 from benchmark import datasets, display
 from benchmark.errors import UsageError, unknown
+from benchmark.plugins import load_plugins
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec, Setting, expand, find_method, protocol_digest
 from methods.base import hyperparameter_fields
 
-COMMANDS = ("run", "list", "score", "leaderboard")
+COMMANDS = ("run", "list", "score", "leaderboard", "check")
 LISTS = ("methods", "metrics", "datasets", "presets")
 DEVICES = ("auto", "cpu", "cuda")
 INTERRUPTED = 130
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
         command = given.pop(0) if given and given[0] in COMMANDS else "run"
-        return {"run": _run, "list": _list, "score": _score, "leaderboard": _leaderboard}[command](given)
+        commands = {"run": _run, "list": _list, "score": _score, "leaderboard": _leaderboard, "check": _check}
+        return commands[command](given)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -67,7 +70,8 @@ def _run_parser() -> Parser:
         prog="run_benchmark.py",
         usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
         "       run_benchmark.py score FILE.npz [--metrics A,B] [--seed N] [--json]\n"
-        "       run_benchmark.py leaderboard [--out DIR]",
+        "       run_benchmark.py leaderboard [--out DIR]\n"
+        "       run_benchmark.py check METHOD [--plugin FILE.py]",
         description="Train methods over their hyperparameters, score every model, write tables and plots.",
         allow_abbrev=False,
     )
@@ -85,10 +89,24 @@ def _run_parser() -> Parser:
     add("--pack", metavar="auto|N", help="runs trained together as one program (default: auto: 1 on a CPU)")
     add("--threads", help="threads of each run (default: 1)")
     add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
+    _add_plugin(parser)
     add("--out", metavar="DIR", help="output folder (default: results)")
     add("--config", metavar="SWEEP.toml", help="a file of these options; the command line goes first")
     add("--dry-run", action="store_true", default=None, help="print the runs and do nothing")
     return parser
+
+
+def _add_plugin(parser: Parser) -> None:
+    told = "a Python file with methods, metrics or data sets of your own; may be repeated"
+    parser.add_argument("--plugin", metavar="FILE.py", action="append", help=told)
+
+
+def _load_plugins(options: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Load the plugins that are asked for, and those that are installed; what breaks is one warning."""
+    files = tuple(Path(file).absolute() for file in options.get("plugin") or ())
+    for warning in load_plugins(files):
+        print(f"warning: {warning}", file=sys.stderr)
+    return files
 
 
 DEFAULTS: dict[str, Any] = {
@@ -113,8 +131,9 @@ def _run(given: Sequence[str]) -> int:
     from benchmark.store import RUNS
 
     options = _options(_run_parser(), given)
+    plugins = _load_plugins(options)
     specs = _specs(options)
-    workplace = _workplace(options)
+    workplace = replace(_workplace(options), plugins=plugins)
     todo = [spec for spec in specs if not is_done(spec, workplace)]
     if options["dry_run"]:
         for spec in specs:
@@ -161,17 +180,26 @@ def _read_config(path: Path, known: set[str]) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in known:
             raise unknown(f"option in {path}", key, known)
-        if name == "set":
-            if not isinstance(value, dict):
-                raise UsageError(f"set in {path} is {value!r}; write [set] and lines such as betavae.beta = [1, 4].")
-            options[name] = [f"{target}={_as_text(target, values, path)}" for target, values in _flat(value).items()]
-        elif name == "dry_run":
-            if not isinstance(value, bool):
-                raise UsageError(f"{key} in {path} is {value!r}; it takes true or false.")
-            options[name] = value
-        else:
-            options[name] = _as_text(key, value, path)
+        options[name] = _option_of_config(name, key, value, path)
     return options
+
+
+def _option_of_config(name: str, key: str, value: Any, path: Path) -> Any:
+    """What the command line would have given for that key."""
+    if name == "set":
+        if not isinstance(value, dict):
+            raise UsageError(f"set in {path} is {value!r}; write [set] and lines such as betavae.beta = [1, 4].")
+        return [f"{target}={_as_text(target, values, path)}" for target, values in _flat(value).items()]
+    if name == "plugin":
+        files = value if isinstance(value, list) else [value]
+        if not all(isinstance(file, str) for file in files):
+            raise UsageError(f"{key} in {path} is {value!r}; it takes a file's name or a list of them.")
+        return files
+    if name == "dry_run":
+        if not isinstance(value, bool):
+            raise UsageError(f"{key} in {path} is {value!r}; it takes true or false.")
+        return value
+    return _as_text(key, value, path)
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -306,20 +334,21 @@ def _check_writable(folder: Path) -> None:
 
 
 def _list(given: Sequence[str]) -> int:
-    if given in (["-h"], ["--help"]):
-        print(f"usage: run_benchmark.py list [{'|'.join(LISTS)}]")
-        return 0
-    if len(given) > 1:
-        raise UsageError(f"list takes one of {', '.join(LISTS)}, not {' '.join(given)!r}.")
-    if given and given[0] not in LISTS:
-        raise unknown("list", given[0], LISTS)
+    parser = Parser(prog="run_benchmark.py list", description="Show what there is.", allow_abbrev=False)
+    parser.add_argument("names", metavar="|".join(LISTS), nargs="*", help="what to show (default: all)")
+    _add_plugin(parser)
+    options = _options(parser, given)
+    for name in options["names"]:
+        if name not in LISTS:
+            raise unknown("list", name, LISTS)
+    _load_plugins(options)
     tables: dict[str, Callable[[], TextTable]] = {
         "methods": display.methods_table,
         "metrics": display.metrics_table,
         "datasets": display.datasets_table,
         "presets": display.presets_table,
     }
-    for name in given or LISTS:
+    for name in options["names"] or LISTS:
         _console().print(tables[name]())
     return 0
 
@@ -338,7 +367,9 @@ def _score(given: Sequence[str]) -> int:
     parser.add_argument("--metrics", metavar="A,B", default="all", help="metrics to score with (default: all)")
     parser.add_argument("--seed", default="0", help="seed of every metric's random stream (default: 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_plugin(parser)
     options = _options(parser, given)
+    _load_plugins(options)
     chosen = chosen_metrics(_items("metrics", options["metrics"]))
     seed = _whole("seed", options["seed"], 0)
     try:
@@ -392,6 +423,26 @@ def _leaderboard(given: Sequence[str]) -> int:
     _check_writable(out)
     _write_and_print(out, None)
     return 0
+
+
+# --- check -----------------------------------------------------------------------------------------
+
+
+def _check(given: Sequence[str]) -> int:
+    parser = Parser(prog="run_benchmark.py check", description="Try what every method must do.", allow_abbrev=False)
+    parser.add_argument("method", metavar="METHOD", help="a method's name, or all")
+    _add_plugin(parser)
+    options = _options(parser, given)
+    _load_plugins(options)
+    from benchmark.checks import check_method
+
+    names = sorted(methods.REGISTRY) if options["method"] == "all" else [options["method"]]
+    failed = 0
+    for cls in [find_method(name) for name in names]:
+        results = check_method(cls)
+        _console().print(display.checks_table(cls.name, results))
+        failed += sum(result.state == "failed" for result in results)
+    return 1 if failed else 0
 
 
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:

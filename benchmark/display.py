@@ -1,9 +1,9 @@
 """Tables for the terminal: what is registered, and the leaderboard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from math import isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.table import Table as TextTable
@@ -15,6 +15,9 @@ from benchmark.presets import PRESETS
 from benchmark.spec import format_value
 from methods.base import hyperparameter_fields
 from metrics import udr
+
+if TYPE_CHECKING:
+    from benchmark.checks import Result  # which brings torch
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 BESIDE = ("reconstruction", "kl", "active_latents", "beta_vae_score.without_shape")
@@ -36,6 +39,14 @@ def _describe_hyperparameter(field: Field[Any]) -> str:
     grid = ", ".join(format_value(value) for value in field.metadata.get("grid", ()))
     default = format_value(field.default)  # type: ignore[arg-type]
     return f"{field.name}: {field.metadata.get('meaning', '')} ({default}{f'; {grid}' if grid else ''})"
+
+
+def checks_table(method: str, results: "Sequence[Result]") -> TextTable:
+    """What `check_method` found, a row each."""
+    table = TextTable("check", "", "reason", title=f"check {method}")
+    for result in results:
+        table.add_row(result.check, result.state, result.reason)
+    return table
 
 
 def metrics_table() -> TextTable:

@@ -21,6 +21,7 @@ from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.harness import Training, build, choose_device, train_pack
 from benchmark.planner import plan_packs
+from benchmark.plugins import load_plugins
 from benchmark.scoring import (
     apply_metric,
     chosen_metrics,
@@ -48,6 +49,7 @@ class Workplace:
     Attributes:
         threads: of each run; the order of additions, and so the last digits, depend on it.
         pack: the most runs that are trained together; None lets the device decide.
+        plugins: files to load in every process that carries out runs.
     """
 
     out: Path
@@ -57,6 +59,7 @@ class Workplace:
     data_dir: Path | None = None
     metrics: Sequence[str] = ("all",)
     pack: int | None = None
+    plugins: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ def execute(pack: Pack, workplace: Workplace) -> list[Outcome]:
 
 def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
     """Train what is not stored of the pack, then encode run by run: all that needs the device."""
+    load_plugins(workplace.plugins)
     # Where the products are said to be float32 they are, on every device.
     torch.backends.cudnn.allow_tf32 = False
     with _threads(workplace.threads):
@@ -222,6 +226,7 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Enco
 
 def score(encoded: Encoded, workplace: Workplace) -> Outcome:
     """Apply the metrics that are missing and store the run's end; a metric that fails costs its cell."""
+    load_plugins(workplace.plugins)
     spec, folder = encoded.spec, run_folder(workplace.out, encoded.spec.run_id)
     try:
         with _threads(workplace.threads):

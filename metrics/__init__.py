@@ -4,6 +4,7 @@ Each registered function is also an attribute of this package: `metrics.mig(tabl
 """
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,6 +17,10 @@ __all__ = ["REGISTRY", "Metric", "Table", "Values", "register", "score"]
 
 REGISTRY: dict[str, Metric] = {}
 Function = Callable[..., Values]
+
+
+class NameTakenError(ValueError):
+    """Another metric is registered under that name."""
 
 
 def register(
@@ -35,13 +40,15 @@ def register(
     """Register a function as the metric of its own name; `Metric` says what the arguments mean.
 
     Raises:
-        ValueError: the name is taken; the message says by which module.
+        NameTakenError: the name is taken; the message says where.
     """
 
     def add(function: Function) -> Function:
         name = function.__name__
         if name in REGISTRY:
-            raise ValueError(f"metric {name!r} is registered already, by {REGISTRY[name].function.__module__}")
+            taken = REGISTRY[name].function
+            where = f"{taken.__module__} in {inspect.getsourcefile(taken)}"
+            raise NameTakenError(f"metric {name!r} is registered already, by {where}")
         REGISTRY[name] = Metric(
             name=name,
             function=function,

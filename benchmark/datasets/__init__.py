@@ -1,7 +1,9 @@
 """Data sets by name. To add one, put a file in this folder that registers its loader."""
 
 import importlib
+import inspect
 import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,15 +15,26 @@ REGISTRY: dict[str, Loader] = {}
 VERSIONS: dict[str, int] = {}
 
 
+class NameTakenError(ValueError):
+    """Another data set is registered under that name."""
+
+
 def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
     """Register a function `(device, data_dir) -> FactorDataset` under a name.
 
     `version` is raised whenever a change alters images or factors; it is part of a run's identity.
+
+    Raises:
+        ValueError: it is no name of small letters, digits and underscores.
+        NameTakenError: the name is taken; the message says where.
     """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"a data set's name is of small letters, digits and underscores, not {name!r}")
 
     def add(loader: Loader) -> Loader:
         if name in REGISTRY:
-            raise ValueError(f"data set {name!r} is registered already, by {REGISTRY[name].__module__}")
+            where = f"{REGISTRY[name].__module__} in {inspect.getsourcefile(REGISTRY[name])}"
+            raise NameTakenError(f"data set {name!r} is registered already, by {where}")
         REGISTRY[name], VERSIONS[name] = loader, version
         return loader
 

@@ -1,0 +1,465 @@
+"""What every method must do, tried on one: for `run_benchmark.py check` and for plugin authors' own tests.
+
+from benchmark.checks import check_method
+
+def test_conformance():
+    assert [result for result in check_method(MyMethod) if result.state == "failed"] == []
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+import methods
+from benchmark import presets
+from benchmark.datasets.base import FactorDataset, Indices
+from benchmark.draws import Draws
+from benchmark.harness import Training, build, fit, train_pack
+from benchmark.pack import callable_networks
+from benchmark.spec import RunSpec
+from methods.base import Method, Player, Terms
+
+BATCH = 8
+PROTOCOL = "check"  # the name of the preset that stands while checks are made
+FITTED = 200  # images that a closed form gets
+OVERFITTING_STEPS = 60
+SAME = 1e-9  # relative difference in float64 that is rounding
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one check went; `reason` is one sentence, empty where it passed."""
+
+    check: str
+    state: Literal["passed", "failed", "skipped"]
+    reason: str = ""
+
+
+class Skip(Exception):  # noqa: N818 -- no error
+    """The check does not apply to this method; the message says why."""
+
+
+class Squares(FactorDataset):
+    """32 images of a white square: two sizes, four by four places."""
+
+    def __init__(self) -> None:
+        super().__init__("squares", "drawn", {"size": 2, "x": 4, "y": 4}, (1, 64, 64))
+
+    def images(self, indices: Indices) -> Tensor:
+        size, x, y = self.factors(indices).T[:, :, None, None]
+        at = torch.arange(64)
+        width = 10 + 10 * size
+        across, down = at - 8 - 9 * x, at[:, None] - 8 - 9 * y
+        inside = (across >= 0) & (across < width) & (down >= 0) & (down < width)
+        return inside[:, None].float()
+
+
+class Subject:
+    """A method with its networks and a batch, made anew for each check, in float64."""
+
+    def __init__(self, cls: type[Method], seed: int = 0, batch: int = BATCH, **settings: Any) -> None:
+        self.dataset = Squares()
+        self.spec = specify(cls, seed, **settings)
+        self.method, self.networks = build(self.spec, self.dataset)
+        self.networks.double()
+        self.hyperparameters = self.spec.resolve_hyperparameters()
+        generators = [torch.Generator().manual_seed(seed)]
+        self.draws = Draws(self.method, generators, generators, self.dataset, batch, torch.float64)
+        if not self.players:
+            fit(self.spec, self.method, self.networks.float(), self.dataset)
+            self.networks.double()
+
+    @property
+    def players(self) -> dict[str, Player]:
+        return self.method.players()
+
+    def batch(self, step: int = 0) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
+        """Images and each player's noise for a step."""
+        indices, noises = self.draws.of_step(step)
+        own = {name: {key: drawn[0] for key, drawn in noise.items()} for name, noise in noises.items()}
+        return self.dataset.images(indices[0]).double(), own
+
+    def losses(self, step: int = 0) -> dict[str, Terms]:
+        """Each player's terms on one batch."""
+        images, noise = self.batch(step)
+        return {name: self.loss(player, images, noise[name], step) for name, player in self.players.items()}
+
+    def loss(self, player: Player, images: Tensor, noise: Mapping[str, Tensor], step: int = 0) -> Terms:
+        called = callable_networks(self.networks, "fp64")
+        return player.loss(called, images, noise, self.hyperparameters, torch.tensor(step))
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        try:
+            return self.method.encode(callable_networks(self.networks, "fp64"), images)
+        except NotImplementedError as error:
+            raise Skip("it does not encode images alone") from error
+
+
+def specify(cls: type[Method], seed: int = 0, steps: int = 3, **settings: Any) -> RunSpec:
+    """A run of the method, of a few steps."""
+    return RunSpec(cls.name, settings, "squares", PROTOCOL, seed, steps)
+
+
+# --- the checks: each returns, raises Skip, or fails an assertion whose message is the reason -------
+
+
+def documented(cls: type[Method]) -> None:
+    """It has a docstring that names its paper."""
+    assert cls.__doc__ and cls.__doc__ is not Method.__doc__, "the class has no docstring of its own"
+    assert "Reference:" in cls.__doc__, "the docstring has no line 'Reference: author and year, title, equation'"
+
+
+def hyperparameters(cls: type[Method]) -> None:
+    """Its hyperparameters are a frozen dataclass whose defaults go to JSON and back."""
+    default = cls.Hyperparameters()
+    for field in fields(default):
+        assert field.metadata.get("meaning"), (
+            f"{field.name} says no meaning; declare it with methods.base.hyperparameter"
+        )
+        try:
+            setattr(default, field.name, field.default)
+        except FrozenInstanceError:
+            continue
+        raise AssertionError("Hyperparameters is not frozen; write @dataclass(frozen=True)")
+    assert specify(cls, **json.loads(json.dumps(asdict(default)))).resolve_hyperparameters() == default, (
+        "its defaults are not the same after JSON"
+    )
+
+
+def initial_weights(cls: type[Method]) -> None:
+    """Equal seeds give equal networks."""
+    first, second = (build(specify(cls), Squares())[1].state_dict() for _ in range(2))
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different, f"built twice with one seed, {different[0]} differs; draw from torch's global generator alone"
+
+
+def players(cls: type[Method]) -> None:
+    """Its players name networks that it builds, and every network with parameters is some player's."""
+    subject = Subject(cls)
+    named = {name for player in subject.players.values() for name in player.networks}
+    assert named <= set(subject.networks), (
+        f"a player names {min(named - set(subject.networks), default='')!r}, which is not built"
+    )
+    if subject.players:
+        idle = [name for name, own in subject.networks.items() if name not in named and list(own.parameters())]
+        assert not idle, f"no player moves the network {idle[0]!r}"
+
+
+def loss(cls: type[Method]) -> None:
+    """Each player's loss is a finite scalar, and what is logged beside it a scalar or a vector."""
+    for name, terms in _subject_with_players(cls).losses().items():
+        assert "loss" in terms, f"the terms of player {name!r} hold no 'loss'"
+        for key, term in terms.items():
+            assert term.ndim == 0 or (term.ndim == 1 and key != "loss"), f"{key!r} has shape {tuple(term.shape)}"
+            assert term.isfinite().all(), f"{key!r} of player {name!r} is not finite"
+
+
+def gradients(cls: type[Method]) -> None:
+    """Each player's loss reaches all its networks, and its step moves no other player's."""
+    subject = _subject_with_players(cls)
+    for name, player in subject.players.items():
+        own = {
+            f"{net}.{key}": value for net in player.networks for key, value in subject.networks[net].named_parameters()
+        }
+        found = torch.autograd.grad(subject.losses()[name]["loss"], list(own.values()), allow_unused=True)
+        for key, gradient in zip(own, found, strict=True):
+            assert gradient is not None, f"the loss of player {name!r} does not reach {key}"
+            assert gradient.isfinite().all(), f"the gradient of player {name!r} for {key} is not finite"
+        memory = {value.data_ptr() for value in own.values()}
+        for net, module in subject.networks.items():
+            shared = net not in player.networks and any(value.data_ptr() in memory for value in module.parameters())
+            assert not shared, f"{net!r} shares parameters with a network of player {name!r}, whose steps move it"
+
+
+def mean_over_batch(cls: type[Method]) -> None:
+    """A loss is a mean over the batch: of batches twice as large it is not twice as large."""
+    _subject_with_players(cls)
+    of = {batch: _mean_losses(Subject(cls, batch=batch)) for batch in (BATCH, 2 * BATCH)}
+    for name, small in of[BATCH].items():
+        large = of[2 * BATCH][name]
+        assert abs(large - small) <= 0.4 * max(abs(small), 1e-3), (
+            f"the loss of player {name!r} is {small:.4g} for batches of {BATCH} and {large:.4g} for twice as many; "
+            "average over the batch"
+        )
+
+
+def _mean_losses(subject: Subject) -> dict[str, float]:
+    steps = [subject.losses(step) for step in range(8)]
+    return {name: float(np.mean([terms[name]["loss"].item() for terms in steps])) for name in steps[0]}
+
+
+def global_random_state(cls: type[Method]) -> None:
+    """A loss neither draws from nor sets a global random generator."""
+    subject = _subject_with_players(cls)
+    torch.manual_seed(0)
+    before = _random_states()
+    subject.losses()
+    moved = [name for name, state in _random_states().items() if state != before[name]]
+    assert not moved, f"a loss uses the global random generator of {', '.join(moved)}; take noise from `noise_shapes`"
+
+
+def _random_states() -> dict[str, str]:
+    numpy_state = [np.asarray(part).tolist() for part in np.random.get_state()]  # noqa: NPY002
+    states = {"torch": torch.get_rng_state().tolist(), "numpy": numpy_state, "random": random.getstate()}
+    return {name: str(state) for name, state in states.items()}
+
+
+def pure(cls: type[Method]) -> None:
+    """The same inputs give the same loss, however often it is called."""
+    subject = _subject_with_players(cls)
+    images, noise = subject.batch()
+    for name, player in subject.players.items():
+        values = []
+        for _ in range(3):
+            torch.manual_seed(0)
+            values.append(subject.loss(player, images.clone(), _copied(noise[name]))["loss"].item())
+        assert len(set(values)) == 1, f"called again, the loss of player {name!r} differs; keep nothing between calls"
+
+
+def inputs(cls: type[Method]) -> None:
+    """Losses and `encode` leave the batch and the noise as they are."""
+    subject = Subject(cls)
+    images, noise = subject.batch() if subject.players else (subject.dataset.images(range(BATCH)).double(), {})
+    before, noise_before = images.clone(), {name: _copied(own) for name, own in noise.items()}
+    for name, player in subject.players.items():
+        subject.loss(player, images, noise[name])
+        assert torch.equal(images, before), f"the loss of player {name!r} writes into the batch"
+        changed = [key for key, value in noise[name].items() if not torch.equal(value, noise_before[name][key])]
+        assert not changed, f"the loss of player {name!r} writes into the noise {changed[0]!r}"
+    subject.encode(images)
+    assert torch.equal(images, before), "encode writes into the images"
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def encode(cls: type[Method]) -> None:
+    """Codes are finite (B, D), with one D for every batch."""
+    subject = Subject(cls)
+    shapes = {len(codes): codes for codes in (subject.encode(_images(n)) for n in (3, 7))}
+    assert sorted(shapes) == [3, 7], f"codes of 3 and 7 images have {sorted(shapes)} rows"
+    for rows, codes in shapes.items():
+        assert codes.ndim == 2, f"codes of {rows} images have shape {tuple(codes.shape)}; (B, D) is needed"
+        assert codes.isfinite().all(), "codes are not finite"
+    assert len({codes.shape[1] for codes in shapes.values()}) == 1, "the number of codes depends on the batch"
+
+
+def encode_deterministic(cls: type[Method]) -> None:
+    """The same images have the same codes."""
+    subject = Subject(cls)
+    assert torch.equal(subject.encode(_images()), subject.encode(_images())), "encoded twice, images have other codes"
+
+
+def encode_one_by_one(cls: type[Method]) -> None:
+    """An image's codes do not depend on the other images of its batch."""
+    subject = Subject(cls)
+    together, alone = _seeded(lambda: subject.encode(_images()[:4])), _seeded(lambda: subject.encode(_images()[:1]))
+    assert torch.allclose(together[:1], alone, rtol=1e-6, atol=1e-8), "an image's codes depend on its batch"
+
+
+def decode(cls: type[Method]) -> None:
+    """Codes decode to images (B, C, H, W) in [0, 1]."""
+    subject = Subject(cls)
+    codes = _seeded(lambda: subject.encode(_images(5)))
+    try:
+        with torch.no_grad():
+            images = subject.method.decode(callable_networks(subject.networks, "fp64"), codes)
+    except NotImplementedError as error:
+        raise Skip("it does not decode") from error
+    assert images.shape == (5, 1, 64, 64), f"5 codes decode to shape {tuple(images.shape)}; (5, 1, 64, 64) is needed"
+    assert images.min() >= 0 and images.max() <= 1, "decoded images leave [0, 1]"
+
+
+def state_round_trip(cls: type[Method]) -> None:
+    """A trained model, stored and put into fresh networks, encodes the same to the bit."""
+    (trained,) = _train(cls, [specify(cls)])
+    stored = save({name: value.contiguous() for name, value in trained.networks.state_dict().items()})
+    method, fresh = build(specify(cls, seed=1), Squares())
+    fresh.double().load_state_dict(load(stored))
+    encoded = [
+        _encoded(each, networks.eval()) for each, networks in ((trained.method, trained.networks), (method, fresh))
+    ]
+    assert torch.equal(*encoded), (
+        "stored and loaded, it encodes otherwise; keep what is learned in parameters or buffers"
+    )
+
+
+def _encoded(method: Method, networks: nn.ModuleDict) -> Tensor:
+    try:
+        with torch.no_grad():
+            return _seeded(lambda: method.encode(callable_networks(networks.double(), "fp64"), _images()))
+    except NotImplementedError as error:
+        raise Skip("it does not encode images alone") from error
+
+
+def hyperparameters_matter(cls: type[Method]) -> None:
+    """Every hyperparameter changes a loss, the networks or the batches."""
+    default = cls.Hyperparameters()
+    for field in fields(default):
+        others = [value for value in _other_values(field.metadata, field.default) if value != field.default]
+        changed = any(_effect(cls, **{field.name: value}) != _effect(cls) for value in others)
+        assert changed, f"{field.name} changes nothing"
+    if not fields(default):
+        raise Skip("it has none")
+
+
+def _other_values(told: Mapping[str, Any], default: Any) -> list[Any]:
+    return list(told["choices"]) if "choices" in told else [2 * default + 1, 3 * default + 2]
+
+
+def _effect(cls: type[Method], **settings: Any) -> str:
+    """What hyperparameters may change, as a text: losses early and late, networks, batches."""
+    subject = Subject(cls, steps=100, **settings)
+    shapes = {name: tuple(value.shape) for name, value in subject.networks.state_dict().items()}
+    known = f"{subject.method.batches()} {shapes}"
+    if not subject.players:
+        return f"{known} {subject.encode(_images()).sum().item()!r}"
+    late = [{name: terms["loss"].item() for name, terms in subject.losses(step).items()} for step in (0, 99)]
+    return f"{known} {late!r}"
+
+
+def trains_in_a_pack(cls: type[Method]) -> None:
+    """Two runs trained as one program are the runs alone, to rounding in float64."""
+    _subject_with_players(cls)
+    specs = [specify(cls), specify(cls, seed=1)]
+    together, alone = _train(cls, specs), [_train(cls, [spec])[0] for spec in specs]
+    for ours, theirs in zip(together, alone, strict=True):
+        rows = zip(ours.history, theirs.history, strict=True)
+        worst = max(abs(row[key] - expected[key]) / max(1, abs(expected[key])) for row, expected in rows for key in row)
+        assert worst < 1e3 * SAME, f"in a pack, what is logged differs by {worst:.1g} from the run alone"
+
+
+def overfits(cls: type[Method]) -> None:
+    """Its first loss falls when it trains on 32 images."""
+    _subject_with_players(cls)
+    (trained,) = _train(cls, [specify(cls, steps=OVERFITTING_STEPS)], precision="fp32")
+    losses = [row["loss"] for row in trained.history]
+    first, last = np.mean(losses[:5]), np.mean(losses[-5:])
+    assert last < first, f"in {OVERFITTING_STEPS} steps on 32 images its loss goes from {first:.4g} to {last:.4g}"
+
+
+Check = Callable[[type[Method]], None]
+CHECKS: tuple[Check, ...] = (
+    documented,
+    hyperparameters,
+    initial_weights,
+    players,
+    loss,
+    gradients,
+    mean_over_batch,
+    global_random_state,
+    pure,
+    inputs,
+    encode,
+    encode_deterministic,
+    encode_one_by_one,
+    decode,
+    state_round_trip,
+    hyperparameters_matter,
+    trains_in_a_pack,
+    overfits,
+)
+# What a check takes for granted: where that fails, it is skipped.
+NEEDS: dict[Check, tuple[Check, ...]] = {
+    loss: (players,),
+    hyperparameters_matter: (hyperparameters, loss),
+    gradients: (loss,),
+    mean_over_batch: (loss,),
+    global_random_state: (loss,),
+    pure: (loss,),
+    inputs: (loss,),
+    encode_deterministic: (encode,),
+    encode_one_by_one: (encode,),
+    decode: (encode,),
+    state_round_trip: (encode, gradients),
+    trains_in_a_pack: (gradients, global_random_state, pure, inputs, initial_weights, state_round_trip),
+    overfits: (gradients, inputs),
+}
+
+
+def check_method(cls: type[Method]) -> list[Result]:
+    """Try every check on a method, registered or not, on 32 small images: seconds.
+
+    Returns:
+        A result for each check; one whose ground is taken away by another's failure is skipped.
+    """
+    results: dict[Check, Result] = {}
+    broken: dict[Check, str] = {}  # the check whose failure takes this one's ground away, or its own
+    with _standing(cls):
+        for check in CHECKS:
+            culprit = next((broken[need] for need in NEEDS.get(check, ()) if need in broken), None)
+            skipped = Result(check.__name__, "skipped", f"as {culprit} failed")
+            results[check] = skipped if culprit else _try(check, cls)
+            if culprit or results[check].state == "failed":
+                broken[check] = culprit or check.__name__
+    return list(results.values())
+
+
+def _try(check: Check, cls: type[Method]) -> Result:
+    name = check.__name__
+    try:
+        check(cls)
+    except Skip as reason:
+        return Result(name, "skipped", str(reason))
+    except AssertionError as error:
+        return Result(name, "failed", str(error))
+    except Exception as error:
+        return Result(name, "failed", f"it raises {type(error).__name__}: {error}".splitlines()[0])
+    return Result(name, "passed")
+
+
+@contextmanager
+def _standing(cls: type[Method]) -> Iterator[None]:
+    """Register the method under its name, and a short protocol, while checks are made; spare global random state."""
+    name = getattr(cls, "name", None) or cls.__name__.lower()
+    before, numpy_state, state = dict(methods.REGISTRY), np.random.get_state(), random.getstate()  # noqa: NPY002
+    cls.name, fitted = name, cls.fitted_images
+    cls.fitted_images = FITTED
+    methods.REGISTRY[name] = cls
+    presets.PRESETS[PROTOCOL] = replace(presets.PRESETS["quick"], summary="for checks", batch=BATCH)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(state)
+        del presets.PRESETS[PROTOCOL]
+        cls.fitted_images = fitted
+        methods.REGISTRY.clear()
+        methods.REGISTRY.update(before)
+
+
+def _subject_with_players(cls: type[Method]) -> Subject:
+    subject = Subject(cls)
+    if not subject.players:
+        raise Skip("it has no players")
+    return subject
+
+
+def _train(cls: type[Method], specs: list[RunSpec], precision: str = "fp64") -> list[Training]:
+    outcomes = train_pack(specs, Squares(), precision)
+    for outcome in outcomes:
+        assert isinstance(outcome, Training), f"training fails: {outcome}"
+    return outcomes  # type: ignore[return-value]
+
+
+def _images(number: int = BATCH) -> Tensor:
+    return Squares().images(torch.arange(number) * 32 // number).double()
+
+
+def _seeded(call: Callable[[], Tensor]) -> Tensor:
+    torch.manual_seed(0)
+    return call()

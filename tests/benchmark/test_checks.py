@@ -1,0 +1,349 @@
+"""Each check fails a method that is broken in its way, and fails nothing else of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import methods
+from benchmark import presets
+from benchmark.checks import CHECKS, check_method
+from methods.base import Method, NoHyperparameters, Player, hyperparameter
+from methods.betavae import BetaVAE
+from methods.vae import VAE
+
+
+class Tiny(VAE):
+    """A sound method with linear networks. Reference: none."""
+
+    name = "tiny"
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.latents = 4
+
+    def build(self):
+        return {
+            "encoder": nn.Sequential(nn.Flatten(), nn.Linear(4096, 8)),
+            "decoder": nn.Sequential(nn.Linear(4, 4096), nn.Unflatten(1, (1, 64, 64))),
+        }
+
+
+class Undocumented(Tiny):
+    pass
+
+
+class NoReference(Tiny):
+    """Does something."""
+
+
+class Thawed(Tiny):
+    """Its hyperparameters may change. Reference: none."""
+
+    @dataclass
+    class Hyperparameters:
+        weight: float = hyperparameter(1.0, "a weight")
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return hyperparameters.weight * latents.kl
+
+
+class Meaningless(Thawed):
+    """A hyperparameter says nothing. Reference: none."""
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        weight: float = 1.0
+
+
+class ManyStarts(Tiny):
+    """Weights from a generator of its own. Reference: none."""
+
+    def build(self):
+        networks = super().build()
+        generator = np.random.default_rng()
+        networks["encoder"][1].bias.data = torch.tensor(generator.normal(size=8), dtype=torch.float32) / 100
+        return networks
+
+
+class Idle(Tiny):
+    """A network that nobody moves. Reference: none."""
+
+    def build(self):
+        return super().build() | {"idle": nn.Linear(1, 1)}
+
+
+class Unknown(Tiny):
+    """A player of a network that is not there. Reference: none."""
+
+    def players(self):
+        return {"model": Player(("encoder", "decoder", "ghost"), self.loss)}
+
+
+class Vector(Tiny):
+    """A loss for each image. Reference: none."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return latents.mean.square().sum(1)
+
+
+class Infinite(Tiny):
+    """A loss beyond all bounds. Reference: none."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return latents.kl / 0
+
+
+class Raising(Tiny):
+    """A loss that breaks. Reference: none."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        raise RuntimeError("no luck\nat all")
+
+
+class Unreached(Tiny):
+    """A network of the player that its loss does not use. Reference: none."""
+
+    def build(self):
+        return super().build() | {"spare": nn.Linear(1, 1)}
+
+    def players(self):
+        return {"model": Player(("encoder", "decoder", "spare"), self.loss)}
+
+
+class Sharing(Tiny):
+    """Two players' networks are one. Reference: none."""
+
+    def build(self):
+        networks = super().build()
+        return networks | {"copy": networks["encoder"]}
+
+    def players(self):
+        return super().players() | {"second": Player(("copy",), self.second_loss)}
+
+    def second_loss(self, networks, batch, noise, hyperparameters, step):
+        return {"loss": networks["copy"](batch).square().mean()}
+
+
+class Summed(Tiny):
+    """Sums over the batch. Reference: none."""
+
+    def loss(self, networks, batch, noise, hyperparameters, step):
+        terms = super().loss(networks, batch, noise, hyperparameters, step)
+        return terms | {"loss": len(batch) * terms["loss"]}
+
+
+class Drawing(Tiny):
+    """Draws its own noise. Reference: none."""
+
+    def infer(self, networks, batch, noise):
+        return super().infer(networks, batch, {"posterior": torch.randn(len(batch), 4, dtype=batch.dtype)})
+
+
+class Numbering(Tiny):
+    """Draws from numpy's generator. Reference: none."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        np.random.rand()  # noqa: NPY002
+        return latents.kl
+
+
+class Counting(Tiny):
+    """Remembers how often it is called. Reference: none."""
+
+    calls = 0
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        type(self).calls += 1
+        return latents.kl + self.calls * 1e-3
+
+
+class Scribbling(Tiny):
+    """Writes into the batch. Reference: none."""
+
+    def infer(self, networks, batch, noise):
+        latents = super().infer(networks, batch.clone(), noise)
+        batch.mul_(0.999)
+        return latents
+
+
+class NoisyInPlace(Tiny):
+    """Writes into the noise. Reference: none."""
+
+    def infer(self, networks, batch, noise):
+        latents = super().infer(networks, batch, {"posterior": noise["posterior"].clone()})
+        noise["posterior"].mul_(0.999)
+        return latents
+
+
+class Misshapen(Tiny):
+    """Codes of three dimensions. Reference: none."""
+
+    def encode(self, networks, images):
+        return super().encode(networks, images)[:, :, None]
+
+
+class Sampling(Tiny):
+    """Codes drawn at random. Reference: none."""
+
+    def encode(self, networks, images):
+        mean, log_variance = networks["encoder"](images).chunk(2, 1)
+        return mean + torch.randn_like(mean[:1]) * (log_variance[:1] / 2).exp().mean()
+
+
+class Batchwise(Tiny):
+    """Codes that depend on the batch. Reference: none."""
+
+    def encode(self, networks, images):
+        codes = super().encode(networks, images)
+        return codes - codes.mean(0)
+
+
+class Logits(Tiny):
+    """Decodes to logits. Reference: none."""
+
+    def decode(self, networks, codes):
+        return networks["decoder"](codes) - 1
+
+
+class Forgetful(Tiny):
+    """Keeps what it learns where it is not stored. Reference: none."""
+
+    def build(self):
+        networks = super().build()
+        networks["encoder"] = nn.Sequential(networks["encoder"], Scale())
+        return networks
+
+
+class Scale(nn.Module):
+    """A number that is no buffer, set by the weights that it was built with."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = 1 + torch.rand(()).item()
+
+    def forward(self, inputs):
+        return inputs * self.factor
+
+
+class Idleness(Tiny):
+    """A hyperparameter that does nothing. Reference: none."""
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        weight: float = hyperparameter(1.0, "a weight")
+
+
+class Deciding(Tiny):
+    """Decides by a number, which in a pack is a tensor. Reference: none."""
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        weight: float = hyperparameter(1.0, "a weight")
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return latents.kl * (hyperparameters.weight if hyperparameters.weight > 0.5 else 0)
+
+
+class Climbing(Tiny):
+    """Maximises. Reference: none."""
+
+    def loss(self, networks, batch, noise, hyperparameters, step):
+        terms = super().loss(networks, batch, noise, hyperparameters, step)
+        ascent = terms["loss"].detach() * 2 - terms["loss"]  # the value of the loss, and minus its gradient
+        return terms | {"loss": ascent}
+
+
+BROKEN = {
+    Undocumented: "documented",
+    NoReference: "documented",
+    Thawed: "hyperparameters",
+    Meaningless: "hyperparameters",
+    ManyStarts: "initial_weights",
+    Idle: "players",
+    Unknown: "players",
+    Vector: "loss",
+    Infinite: "loss",
+    Raising: "loss",
+    Unreached: "gradients",
+    Sharing: "gradients",
+    Summed: "mean_over_batch",
+    Drawing: "global_random_state",
+    Numbering: "global_random_state",
+    Counting: "pure",
+    Scribbling: "inputs",
+    NoisyInPlace: "inputs",
+    Misshapen: "encode",
+    Sampling: "encode_deterministic",
+    Batchwise: "encode_one_by_one",
+    Logits: "decode",
+    Forgetful: "state_round_trip",
+    Idleness: "hyperparameters_matter",
+    Deciding: "trains_in_a_pack",
+    Climbing: "overfits",
+}
+
+
+def _failed(cls):
+    return {result.check: result.reason for result in check_method(cls) if result.state == "failed"}
+
+
+def test_a_sound_method_passes():
+    results = {result.check: result for result in check_method(Tiny)}
+    assert list(results) == [check.__name__ for check in CHECKS]
+    assert results.pop("hyperparameters_matter").reason == "it has none"
+    assert {result.state for result in results.values()} == {"passed"}
+
+
+@pytest.mark.parametrize("cls", BROKEN, ids=lambda cls: cls.__name__)
+def test_a_broken_method_fails_its_check_alone(cls):
+    failed = _failed(cls)
+    assert list(failed) == [BROKEN[cls]], failed
+    assert failed[BROKEN[cls]]
+    assert "\n" not in failed[BROKEN[cls]]
+
+
+def test_every_check_is_proved():
+    assert {check.__name__ for check in CHECKS} == set(BROKEN.values())
+
+
+class ClosedForm(Method):
+    """Brightness. Reference: none."""
+
+    Hyperparameters = NoHyperparameters
+
+    def build(self):
+        return {}
+
+    def fit(self, networks, images, seed):
+        pass
+
+    def encode(self, networks, images):
+        return images.flatten(1)[:, :2] + images.mean((1, 2, 3))[:, None]
+
+
+def test_a_method_without_players_skips_what_needs_them():
+    states = {result.check: result for result in check_method(ClosedForm)}
+    assert not [result for result in states.values() if result.state == "failed"]
+    assert states["overfits"].reason == "it has no players"
+    assert states["decode"].reason == "it does not decode"
+    assert states["encode"].state == "passed"
+
+
+def test_nothing_is_left_behind():
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    fitted = ClosedForm.fitted_images
+    check_method(ClosedForm)
+    assert "closedform" not in methods.REGISTRY
+    assert set(presets.PRESETS) == {"quick", "standard", "higgins2017"}
+    assert ClosedForm.fitted_images == fitted
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+
+
+def test_a_registered_method_stays_registered():
+    check_method(BetaVAE)
+    assert methods.REGISTRY["betavae"] is BetaVAE
+    assert BetaVAE.name == "betavae"
