@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ PANELS_A_ROW = 4
 GAP = 2  # pixels between images
 MARGIN = 96  # pixels left of a row of images, for its label
 HEADER = 22  # pixels above a grid of images, for its title
-COMPARED = 6  # configurations side by side, at most
+COMPARED, COMPARED_A_ROW = 24, 3  # configurations whose traversals stand on one sheet
+MARKERS = "osD^vP*X<>phd8H"
 BETA_COLOURS = "viridis"
 RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
 
@@ -32,7 +34,7 @@ RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
 def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
     """Draw every figure of the stored runs into `<out>/plots`; returns the paths.
 
-    For each block (data set, source, preset, steps) a folder with `score_against_beta.png`,
+    For each block (data set, source, preset, steps) a folder with `scores.png`, `score_against_beta.png`,
     `trade_off.png`, `kl_per_latent.png` and `traversals.png`, and for each run
     `traversals/<run>.png` and `reconstructions/<run>.png`; the pictures of a run are drawn
     once, since a finished run does not change.
@@ -44,6 +46,7 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
         rows = board.merge(pd.DataFrame([keys], columns=BLOCK), on=BLOCK)
         first_runs = _first_runs(block, rows)
         figures = {
+            "scores.png": draw_scores(block, rows),
             "score_against_beta.png": draw_score_against_beta(block, rows),
             "trade_off.png": draw_trade_off(block),
             "kl_per_latent.png": draw_kl_per_latent(out, first_runs),
@@ -68,6 +71,31 @@ def block_name(block: pd.DataFrame) -> str:
     return "-".join([*parts, *([] if usual else [f"{steps}steps"]), *([] if present else [protocol])])
 
 
+def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+    """Each metric's scores, a row a configuration from the best down: a point a run, the mean and its 95% interval."""
+    names = _score_names(block)
+    if not names:
+        return None
+    wide, rows = _wide(block), board.sort_values(["rank", "method", "hyperparameters"])
+    labels = [f"{row.method} {row.hyperparameters}".strip() for row in rows.itertuples()]
+    runs = block.drop_duplicates("run").set_index("run")
+    of_run = (runs["method"] + " " + runs["hyperparameters"]).str.strip()
+    figure, axes = _panels(len(names), "Scores", block, share_y=True, height=0.9 + 0.3 * len(labels))
+    places = {label: place for place, label in enumerate(labels)}
+    for name, axis in zip(names, axes, strict=True):
+        axis.scatter(wide[name], wide["run"].map(of_run).map(places), s=14, color="grey", alpha=0.6)
+        mean = rows[f"{name}_mean"]
+        low, high = (rows[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
+        axis.errorbar(mean, range(len(rows)), xerr=[mean - low, high - mean], fmt="o", capsize=3, markersize=5)
+        for level, style in (("chance", ":"), ("ceiling", "--")):
+            if f"{name}.{level}" in wide:
+                axis.axvline(wide[f"{name}.{level}"].mean(), color="grey", linestyle=style, linewidth=1)
+        axis.set(title=name, xlabel=_score_label(block, name), xlim=_score_limits(wide[name]))
+        axis.set_yticks(range(len(labels)), labels=labels)
+    axes[0].set_ylim(len(labels) - 0.5, -0.5)
+    return figure
+
+
 def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     """Each metric's score against beta: a point a run, the mean and its 95% interval a configuration."""
     wide = _wide(block)
@@ -84,7 +112,8 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
             axis.errorbar(rows["beta_mean"], mean, [mean - low, high - mean], color=colour, capsize=4, marker="o")
         for level, style in (("chance", ":"), ("ceiling", "--")):
             _mark_level(axis, wide, name, level, style)
-        _scale_by_beta(axis, sorted(wide["beta"].dropna().unique()))
+        fixed = board["beta_std"].fillna(0) == 0  # not found by the training
+        _scale_by_beta(axis, sorted(board.loc[fixed, "beta_mean"].dropna().unique()) or [1.0])
         axis.set(title=name, xlabel="", ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
     figure.supxlabel("beta (weight of the KL term)")
     return figure
@@ -103,23 +132,25 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
     palette = ListedColormap(sns.color_palette(BETA_COLOURS, max(len(present), 1)))
     norm = BoundaryNorm(np.arange(len(present) + 1) - 0.5, palette.N) if len(present) > 1 else None
     orders = betas.map({beta: order for order, beta in enumerate(present)})
-    markers = dict(zip(sorted(wide["method"].unique()), "osD^vP*X", strict=False))
+    methods = sorted(wide["method"].unique())
+    styles = list(zip(methods, cycle(MARKERS), sns.color_palette("husl", len(methods)), strict=False))
     for name, axis in zip(names, axes, strict=True):
-        for method, rows in wide.groupby("method"):
-            coloured = betas[rows.index].notna() if norm else pd.Series(False, index=rows.index)
-            marker = markers.get(method, "o")
-            with_beta, without = rows[coloured], rows[~coloured]
-            style = {"marker": marker, "edgecolor": "grey"}
-            x, y = with_beta["reconstruction"], with_beta[name]
-            axis.scatter(x, y, c=orders[with_beta.index], cmap=palette, norm=norm, label=method, **style)
-            axis.scatter(without["reconstruction"], without[name], color="grey", **style)
+        for method, marker, colour in styles:
+            rows = wide[wide["method"] == method].dropna(subset=["reconstruction"])
+            by_beta = norm is not None and betas[rows.index].notna().all()
+            colours = {"c": orders[rows.index], "cmap": palette, "norm": norm} if by_beta else {"color": colour}
+            if len(rows):
+                axis.scatter(
+                    rows["reconstruction"], rows[name], marker=marker, edgecolor="grey", label=method, **colours
+                )
         axis.set(title=name, ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
     figure.supxlabel(RECONSTRUCTION)
-    axes[0].legend(title="method", loc="best")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="method", loc="outside right upper")
     if norm:
         height = 1 / -(-len(axes) // PANELS_A_ROW)  # that of one row of panels
         bar = figure.colorbar(ScalarMappable(norm, palette), ax=list(axes), label="beta", shrink=height, anchor=(0, 1))
-        bar.set_ticks(range(len(present)), labels=[f"{beta:g}" for beta in present])
+        bar.set_ticks(range(len(present)), labels=[f"{beta:.3g}" for beta in present])
         bar.minorticks_off()
     return figure
 
@@ -183,16 +214,17 @@ def _is_newer(path: Path, source: Path) -> bool:
 
 
 def _compare_traversals(folder: Path, runs: dict[str, str]) -> list[Path]:
-    """Traversals of the first seed of each configuration, side by side."""
+    """Traversals of the first seed of each configuration, some to a row."""
     files = [folder / "traversals" / f"{run}.png" for run in runs.values()]
-    pictures = [_open_picture(file) for file in files[:COMPARED] if file.exists()]
+    pictures = [_open_picture(file) for file in files if file.exists()][:COMPARED]
     if len(pictures) < 2:
         return []
-    sheet = Image.new("RGB", (sum(p.width for p in pictures), max(p.height for p in pictures)), "white")
-    left = 0
-    for picture in pictures:
-        sheet.paste(picture, (left, 0))
-        left += picture.width
+    rows = [pictures[i : i + COMPARED_A_ROW] for i in range(0, len(pictures), COMPARED_A_ROW)]
+    width, heights = max(picture.width for picture in pictures), [max(p.height for p in row) for row in rows]
+    sheet = Image.new("RGB", (width * max(map(len, rows)), sum(heights)), "white")
+    for row, top in zip(rows, np.cumsum([0, *heights]), strict=False):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (column * width, int(top)))
     return [_save_picture(sheet, folder / "traversals.png")]
 
 
@@ -243,11 +275,14 @@ def _score_limits(scores: pd.Series) -> tuple[float, float]:
     return min(0.0, scores.min()) - 0.03, max(1.0, scores.max()) + 0.03
 
 
-def _panels(count: int, title: str, block: pd.DataFrame | None, share_y: bool = False) -> tuple[Figure, list[Axes]]:
+def _panels(
+    count: int, title: str, block: pd.DataFrame | None, share_y: bool = False, height: float = 3.9
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, each of that height in inches."""
     columns = 2 if count == 4 else min(count, PANELS_A_ROW)
     rows = -(-count // columns)
     sns.set_theme(style="whitegrid", context="notebook")
-    figure = Figure(figsize=(4.6 * columns + 0.6, 3.9 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(4.6 * columns + 0.6, height * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
     for empty in grid.flat[count:]:
         empty.set_axis_off()

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from benchmark import datasets
+from benchmark import datasets, plugins
 from benchmark.datasets.base import FactorDataset
 
 
@@ -28,3 +28,14 @@ def mini() -> FactorDataset:
 def dsprites() -> FactorDataset:
     """The whole grid, rendered once a session (seconds)."""
     return datasets.load("dsprites")
+
+
+@pytest.fixture
+def plugins_anew(monkeypatch):
+    """Every plugin is loaded anew, and afterwards the registries are as they were."""
+    monkeypatch.setattr(plugins, "_loaded", set())
+    before = [dict(registry) for registry in plugins.REGISTRIES]
+    yield
+    for registry, entries in zip(plugins.REGISTRIES, before, strict=True):
+        registry.clear()
+        registry.update(entries)

@@ -28,12 +28,18 @@ def _benchmark_commands():
 
 
 @pytest.mark.parametrize("command", _benchmark_commands())
-def test_commands_are_understood(command, tmp_path, monkeypatch, example):
+def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugins_anew):
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command)
     if arguments[:1] == ["score"]:
         codes = np.random.default_rng(0).integers(3, size=(300, 2))
         np.savez(arguments[1], codes=codes, factors=codes)
+        assert main(arguments) == 0
+    elif "--plugin" in arguments and arguments[:1] != ["check"]:
+        arguments[arguments.index("--plugin") + 1] = str(ROOT / arguments[arguments.index("--plugin") + 1])
+        assert main([*arguments, "--dry-run"]) == 0
+    elif arguments[:1] == ["check"]:
+        arguments = [str(ROOT / word) if word.endswith(".py") else word for word in arguments]
         assert main(arguments) == 0
     elif arguments[:1] == ["leaderboard"]:
         assert main([*arguments, "--out", "none"]) == 2  # understood, and nothing is stored there
@@ -48,6 +54,11 @@ def example(monkeypatch):
     (code,) = _blocks("CONTRIBUTING.md", "python")
     exec(code, {"__name__": "example"})
     assert "targetvae" in registry
+
+
+def test_the_readme_shows_the_first_example():
+    shown = _blocks("README.md", "python")
+    assert (ROOT / "examples" / "sparsevae.py").read_text() in shown
 
 
 def test_the_example_method_trains(example, mini):

@@ -17,6 +17,7 @@ from benchmark.cli import main
 from benchmark.errors import UsageError
 from benchmark.plugins import load_plugins
 
+pytestmark = pytest.mark.usefixtures("plugins_anew")
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 METHOD = '''
@@ -54,17 +55,6 @@ def load_again(device, data_dir):
     data.name = "again"
     return data
 """
-
-
-@pytest.fixture(autouse=True)
-def _forget_plugins(monkeypatch):
-    """Registries as they were, and every plugin to be loaded anew."""
-    monkeypatch.setattr(plugins, "_loaded", set())
-    before = [dict(registry) for registry in plugins.REGISTRIES]
-    yield
-    for registry, entries in zip(plugins.REGISTRIES, before, strict=True):
-        registry.clear()
-        registry.update(entries)
 
 
 def _write(folder, text, name="mine.py"):
