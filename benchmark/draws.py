@@ -1,6 +1,6 @@
 """What each run draws from its own seed: the batches that its method asks for, and noise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import torch
@@ -29,6 +29,7 @@ class Draws:
         self.dataset, self.batch, self.dtype = dataset, batch, dtype
         self.indices = torch.empty(0)
         self.noise: dict[str, dict[str, Tensor]] = {}
+        self.before: list[dict[str, Tensor]] = []  # the streams, before the present chunk was drawn
 
     def of_step(self, step: int) -> Draw:
         """What the runs draw in that step; steps are asked for in order."""
@@ -39,7 +40,24 @@ class Draws:
             player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.noise.items()
         }
 
+    def states(self, step: int) -> list[dict[str, Tensor]]:
+        """Each run's random streams, as `restore` takes them to go on after so many steps."""
+        return self.before if step % CHUNK else self._states()
+
+    def restore(self, step: int, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go on after so many steps."""
+        for batches, noises, state in zip(self.batches, self.noises, states, strict=True):
+            batches.set_state(state["batches"])
+            noises.set_state(state["noises"])
+        if step % CHUNK:
+            self._draw()
+
+    def _states(self) -> list[dict[str, Tensor]]:
+        pairs = zip(self.batches, self.noises, strict=True)
+        return [{"batches": batches.get_state(), "noises": noises.get_state()} for batches, noises in pairs]
+
     def _draw(self) -> None:
+        self.before = self._states()
         kind = self.method.batches()
         drawn = [draw_batches(kind, self.dataset, self.batch, generator) for generator in self.batches]
         self.indices = torch.stack([indices for indices, _ in drawn], 1)

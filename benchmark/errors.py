@@ -14,3 +14,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
     advice = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(names)}."
     return UsageError(f"unknown {kind} {name!r}; {advice}")
+
+
+class DamagedError(RuntimeError):
+    """A stored file is not what was written."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.capture import Captured
+from benchmark.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from benchmark.convolutions import Products
 from benchmark.datasets.base import FactorDataset
 from benchmark.draws import Draws
@@ -20,10 +21,12 @@ from methods.base import Method, Optimiser, Player, Terms, structure_of
 
 HISTORY_ROWS = 100  # about as many, however long the training
 REPORT_STEPS = 20  # between looks at the loss, each of which waits for the device
+BAD = "bad from"  # among the running sums of a checkpoint
 FUSED = {"Adam", "AdamW"}  # optimisers whose fused step runs on every device
 
 Report = Callable[[int, float], None]  # step, loss
 PackReport = Callable[[int, list[float]], None]  # step, each run's loss
+Save = Callable[[int, Callable[[], list[Checkpoint]]], None]  # step, what makes the runs' checkpoints
 
 
 class DivergenceError(RuntimeError):
@@ -111,6 +114,8 @@ def train_pack(
     precision: str | None = None,
     report: PackReport | None = None,
     products: Products = "grouped",
+    resume: Sequence[Checkpoint] | None = None,
+    save: Save | None = None,
 ) -> list[Training | DivergenceError]:
     """Train runs that differ in seed and numeric hyperparameters together, on the data set's device.
 
@@ -121,54 +126,119 @@ def train_pack(
     Args:
         report: called with the step and each run's loss every few steps.
         products: how stacked convolutions are computed.
+        resume: where each run stands, all after the same number of steps; without it they begin.
+        save: called after each step but the last with its number and a function that gives every run's
+            checkpoint; a training that goes on from them ends, on a CPU, as one that never stopped.
     """
-    keep_memory()
-    device, protocol = dataset.device, specs[0].protocol
-    precision = precision or choose_precision(device)
-    dtype = state_dtype(precision)
     methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
     if not methods[0].players():
         return [fit(*run, dataset) for run in zip(specs, methods, networks, strict=True)]
-    for own in networks:
-        own.to(device, dtype).train()
-    hyperparameters = [spec.resolve_hyperparameters() for spec in specs]
-    engine: Alone | Stacked
-    if len(specs) == 1 and device.type == "cpu":  # on a GPU one run is a stack of one, for the graph's sake
-        engine = Alone(networks[0], hyperparameters[0], precision)
-    else:
-        engine = Stacked(networks, hyperparameters, precision, products)
-    batches, noises = (
-        [torch.Generator(device).manual_seed(stream(spec.seed, use)) for spec in specs] for use in ("batches", "noise")
-    )
-    draws = Draws(methods[0], batches, noises, dataset, protocol.batch, dtype)
-    turns = {name: _Turn(player, engine, protocol.optimiser) for name, player in methods[0].players().items()}
-    history = _History(len(specs), device, max(1, protocol.steps // HISTORY_ROWS), report)
+    keep_memory()
+    return _Loop(specs, methods, networks, dataset, precision, products).run(report, resume, save)
 
-    clock = torch.zeros((), dtype=torch.long, device=device)  # the step, which a captured step counts itself
 
-    def advance(indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
-        images = dataset.images(indices.flatten()).to(dtype)
-        images = images.view(*indices.shape, *dataset.image_shape)
+class _Loop:
+    """A pack in training: what is moved by a step, and what a step draws on."""
+
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        methods: Sequence[Method],
+        networks: Sequence[nn.ModuleDict],
+        dataset: FactorDataset,
+        precision: str | None,
+        products: Products,
+    ) -> None:
+        device, protocol = dataset.device, specs[0].protocol
+        self.methods, self.dataset, self.steps = methods, dataset, protocol.steps
+        self.precision = precision or choose_precision(device)
+        self.dtype = state_dtype(self.precision)
+        for own in networks:
+            own.to(device, self.dtype).train()
+        hyperparameters = [spec.resolve_hyperparameters() for spec in specs]
+        self.engine: Alone | Stacked
+        if len(specs) == 1 and device.type == "cpu":  # on a GPU one run is a stack of one, for the graph's sake
+            self.engine = Alone(networks[0], hyperparameters[0], self.precision)
+        else:
+            self.engine = Stacked(networks, hyperparameters, self.precision, products)
+        batches, noises = (
+            [torch.Generator(device).manual_seed(stream(spec.seed, use)) for spec in specs]
+            for use in ("batches", "noise")
+        )
+        self.draws = Draws(methods[0], batches, noises, dataset, protocol.batch, self.dtype)
+        players = methods[0].players().items()
+        self.turns = {name: _Turn(player, self.engine, protocol.optimiser) for name, player in players}
+        self.history = _History(len(specs), device, max(1, self.steps // HISTORY_ROWS))
+        self.clock = torch.zeros((), dtype=torch.long, device=device)  # the step, which a captured step counts itself
+        self.seconds = 0.0
+
+    def run(
+        self, report: PackReport | None, resume: Sequence[Checkpoint] | None, save: Save | None
+    ) -> list[Training | DivergenceError]:
+        if resume:
+            self.restore(resume)
+        take_step = Captured(self.advance) if self.clock.is_cuda else self.advance
+        began = time.perf_counter() - self.seconds
+        for step in range(int(self.clock), self.steps):
+            take_step(*self.draws.of_step(step))
+            self.history.look(step + 1, last=step + 1 == self.steps, report=report)
+            self.seconds = time.perf_counter() - began
+            if self.history.all_diverged:
+                break
+            if save and step + 1 < self.steps:
+                save(step + 1, self.checkpoints)
+        runs = len(self.methods)
+        trained = zip(self.methods, self.engine.models(), self.history.rows, strict=True)
+        return [
+            error or Training(method, model.eval(), rows, self.seconds, self.precision, runs)
+            for error, (method, model, rows) in zip(self.history.errors, trained, strict=True)
+        ]
+
+    def advance(self, indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
+        """One step of every player."""
+        images = self.dataset.images(indices.flatten()).to(self.dtype)
+        images = images.view(*indices.shape, *self.dataset.image_shape)
         terms: Terms = {}
-        for name, turn in turns.items():
-            outcome = engine.losses(turn.player, images, noise[name], clock)
+        for name, turn in self.turns.items():
+            outcome = self.engine.losses(turn.player, images, noise[name], self.clock)
             turn.take(outcome["loss"].sum())
             terms |= {f"{name}_{key}": term for key, term in outcome.items()} if terms else outcome
-        history.add(clock, terms)
-        clock.add_(1)
+        self.history.add(self.clock, terms)
+        self.clock.add_(1)
 
-    take_step = Captured(advance) if device.type == "cuda" else advance
-    began = time.perf_counter()
-    for step in range(protocol.steps):
-        take_step(*draws.of_step(step))
-        history.look(step + 1, last=step + 1 == protocol.steps)
-        if history.all_diverged:
-            break
-    seconds = time.perf_counter() - began
-    return [
-        history.errors[run] or Training(methods[run], model.eval(), history.rows[run], seconds, precision, len(specs))
-        for run, model in enumerate(engine.models())
-    ]
+    def checkpoints(self) -> list[Checkpoint]:
+        """Where each run stands."""
+        step, stacked = int(self.clock), isinstance(self.engine, Stacked)
+        states = self.draws.states(step)
+        return [
+            Checkpoint(
+                step,
+                {f"network/{name}": value for name, value in self.engine.tensors(run).items()}
+                | {
+                    f"optimiser/{name}/{key}": value
+                    for name, turn in self.turns.items()
+                    for key, value in optimiser_tensors(turn.optimiser, run if stacked else None).items()
+                }
+                | {f"stream/{name}": value for name, value in states[run].items()}
+                | {f"sum/{name}": value for name, value in self.history.sums_of(run).items()},
+                self.history.rows[run],
+                self.history.count,
+                self.seconds,
+            )
+            for run in range(len(self.methods))
+        ]
+
+    def restore(self, runs: Sequence[Checkpoint]) -> None:
+        """Put every run where its checkpoint says; all are of one step."""
+        first = runs[0]
+        self.clock.fill_(first.step)
+        self.seconds = first.seconds
+        self.engine.restore([run.under("network/") for run in runs])
+        for name, turn in self.turns.items():
+            states = [run.under(f"optimiser/{name}/") for run in runs]
+            restore_optimiser(turn.optimiser, states, stacked=isinstance(self.engine, Stacked))
+        self.draws.restore(first.step, [run.under("stream/") for run in runs])
+        self.history.restore([run.under("sum/") for run in runs], [run.rows for run in runs], first.count)
 
 
 def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> Training:
@@ -208,10 +278,10 @@ class _Turn:
 class _History:
     """Means of each run's logged terms over intervals, and where its loss ceased to be a number."""
 
-    def __init__(self, runs: int, device: torch.device, interval: int, report: PackReport | None) -> None:
+    def __init__(self, runs: int, device: torch.device, interval: int) -> None:
         self.rows: list[list[dict[str, float]]] = [[] for _ in range(runs)]
         self.errors: list[DivergenceError | None] = [None] * runs
-        self.interval, self.report = interval, report
+        self.interval = interval
         self.sums: dict[str, Tensor] = {}  # updated in place, as a captured step needs it
         self.bad = torch.zeros(runs, dtype=torch.long, device=device)  # the first step of a bad loss, from 1
         self.count = 0
@@ -228,11 +298,11 @@ class _History:
         first = (self.bad == 0) & ~terms["loss"].detach().isfinite()
         self.bad += first * (step + 1)
 
-    def look(self, step: int, last: bool) -> None:
+    def look(self, step: int, last: bool, report: PackReport | None) -> None:
         """After a step: tell and keep what is due; only then is the device waited for."""
         self.count += 1
         if last or step % REPORT_STEPS == 0:
-            self._tell(step)
+            self._tell(step, report)
         if last or step % self.interval == 0:
             means = flatten_terms({name: total / self.count for name, total in self.sums.items()})
             for rows, own in zip(self.rows, means, strict=True):
@@ -241,12 +311,25 @@ class _History:
                 total.zero_()
             self.count = 0
 
-    def _tell(self, step: int) -> None:
+    def _tell(self, step: int, report: PackReport | None) -> None:
         for run, bad in enumerate(self.bad.tolist()):
             if bad and not self.errors[run]:
                 self.errors[run] = DivergenceError(f"the loss is infinite or nan from step {bad} on")
-        if self.report:
-            self.report(step, (self.sums["loss"] / self.count).tolist())
+        if report:
+            report(step, (self.sums["loss"] / self.count).tolist())
+
+    def sums_of(self, run: int) -> dict[str, Tensor]:
+        """One run's running sums, and where its loss went bad."""
+        return {name: value[run] for name, value in (self.sums | {BAD: self.bad}).items()}
+
+    def restore(
+        self, sums: Sequence[Mapping[str, Tensor]], rows: Sequence[Sequence[Mapping[str, float]]], count: int
+    ) -> None:
+        stacked = {name: torch.stack([own[name] for own in sums]).to(self.bad.device) for name in sums[0]}
+        self.bad.copy_(stacked.pop(BAD))
+        self.sums = stacked
+        self.rows = [[dict(row) for row in own] for own in rows]
+        self.count = count
 
 
 def flatten_terms(terms: Mapping[str, Tensor]) -> list[dict[str, float]]:

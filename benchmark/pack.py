@@ -55,6 +55,12 @@ class Alone:
     def models(self) -> list[nn.ModuleDict]:
         return [self.networks]
 
+    def tensors(self, run: int) -> dict[str, Tensor]:
+        return self.networks.state_dict()
+
+    def restore(self, runs: Sequence[Mapping[str, Tensor]]) -> None:
+        self.networks.load_state_dict(dict(runs[0]))
+
 
 class Stacked:
     """Models of one shape, their parameters and numeric hyperparameters stacked: (runs, ...)."""
@@ -105,6 +111,17 @@ class Stacked:
                 for name, network in own.items():
                     network.load_state_dict({key: value[run] for key, value in self.state[name].items()})
         return list(self.networks)
+
+    def tensors(self, run: int) -> dict[str, Tensor]:
+        """One run's weights, as its networks' own names have them."""
+        return {f"{name}.{key}": value[run] for name, own in self.state.items() for key, value in own.items()}
+
+    @torch.no_grad()
+    def restore(self, runs: Sequence[Mapping[str, Tensor]]) -> None:
+        """Put the weights that `tensors` gave of each run in place."""
+        for name, own in self.state.items():
+            for key, value in own.items():
+                value.copy_(torch.stack([run[f"{name}.{key}"] for run in runs]))
 
 
 def _stack(modules: Sequence[nn.Module]) -> dict[str, Tensor]:

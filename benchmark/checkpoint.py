@@ -1,0 +1,91 @@
+"""Where a training stands: enough to go on as if it had never stopped, in bytes that tell their own damage."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from benchmark.errors import DamagedError
+
+VERSION = 1
+COUNTER = "step"  # in an optimiser's state, one for all runs of a stack
+DIGEST = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One run's training after so many steps.
+
+    Attributes:
+        tensors: weights, optimiser states, random streams and running sums, by names of the harness's own.
+        rows: the history so far.
+        count: steps that the running sums hold.
+        seconds: that the pack has trained so far.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    rows: Sequence[Mapping[str, float]]
+    count: int
+    seconds: float
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with the prefix, without it."""
+        return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
+
+    def to_bytes(self) -> bytes:
+        """A safetensors file, then its SHA-256."""
+        told = {"version": VERSION, "step": self.step, "rows": self.rows, "count": self.count, "seconds": self.seconds}
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.tensors.items()}
+        content = save(tensors, {"training": json.dumps(told)})
+        return content + hashlib.sha256(content).digest()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Checkpoint":
+        """The checkpoint that `to_bytes` wrote; DamagedError where it is not whole or of another version."""
+        content, digest = content[:-DIGEST], content[-DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            raise DamagedError("the checkpoint's checksum does not match its content")
+        try:
+            told = json.loads(_metadata(content)["training"])
+            if told.pop("version") != VERSION:
+                raise DamagedError("the checkpoint is of another version of this program")
+            return cls(tensors=load(content), **told)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise DamagedError(f"the checkpoint cannot be read ({error})") from error
+
+
+def _metadata(content: bytes) -> dict[str, Any]:
+    """The texts that stand beside the tensors in a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer, run: int | None) -> dict[str, Tensor]:
+    """The optimiser's state of one run of a stack (None: of a model alone), as `<parameter>.<name>`."""
+    stored = {}
+    for number, state in optimiser.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                stored[f"{number}.{name}"] = value if name == COUNTER or run is None else value[run]
+    return stored
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, runs: Sequence[Mapping[str, Tensor]], stacked: bool) -> None:
+    """Put what `optimiser_tensors` gave of each run into an optimiser over the same parameters."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for key in runs[0]:
+        number, _, name = key.partition(".")
+        parameter, own = parameters[int(number)], [run[key] for run in runs]
+        if name == COUNTER:
+            value = own[0].to(parameter.device, copy=True)
+        else:
+            # In the parameter's own memory order, which a fused optimiser takes for granted.
+            value = torch.empty_like(parameter).copy_(torch.stack(own) if stacked else own[0])
+        optimiser.state[parameter][name] = value
