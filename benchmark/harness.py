@@ -15,6 +15,7 @@ from benchmark.checkpoint import Checkpoint, optimiser_tensors, restore_optimise
 from benchmark.convolutions import Products
 from benchmark.datasets.base import FactorDataset
 from benchmark.draws import Draws
+from benchmark.errors import DamagedError
 from benchmark.pack import Alone, Stacked, state_dtype
 from benchmark.spec import RunSpec
 from methods.base import Method, Optimiser, Player, Terms, structure_of
@@ -123,6 +124,9 @@ def train_pack(
     goes on without disturbing the others, and its error stands in its place. What is fitted in
     closed form is fitted one after the other.
 
+    Raises:
+        DamagedError: what is to be resumed does not fit the method.
+
     Args:
         report: called with the step and each run's loss every few steps.
         products: how stacked convolutions are computed.
@@ -176,7 +180,10 @@ class _Loop:
         self, report: PackReport | None, resume: Sequence[Checkpoint] | None, save: Save | None
     ) -> list[Training | DivergenceError]:
         if resume:
-            self.restore(resume)
+            try:
+                self.restore(resume)
+            except (KeyError, IndexError, RuntimeError) as error:
+                raise DamagedError(f"the checkpoint does not fit this method: {error}") from error
         take_step = Captured(self.advance) if self.clock.is_cuda else self.advance
         began = time.perf_counter() - self.seconds
         for step in range(int(self.clock), self.steps):

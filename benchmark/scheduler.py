@@ -3,8 +3,10 @@
 import importlib.metadata
 import multiprocessing
 import platform
+import sys
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -18,8 +20,10 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
 from benchmark import datasets
+from benchmark.checkpoint import Checkpoint
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import Training, build, choose_device, train_pack
+from benchmark.errors import DamagedError
+from benchmark.harness import Save, Training, build, choose_device, train_pack
 from benchmark.planner import plan_packs
 from benchmark.plugins import load_plugins
 from benchmark.scoring import (
@@ -50,6 +54,7 @@ class Workplace:
         threads: of each run; the order of additions, and so the last digits, depend on it.
         pack: the most runs that are trained together; None lets the device decide.
         plugins: files to load in every process that carries out runs.
+        checkpoint_seconds: between checkpoints of a training; 0 keeps one after every step.
     """
 
     out: Path
@@ -60,6 +65,7 @@ class Workplace:
     metrics: Sequence[str] = ("all",)
     pack: int | None = None
     plugins: tuple[Path, ...] = ()
+    checkpoint_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -182,29 +188,66 @@ def _untrained(pack: Pack, workplace: Workplace) -> list[RunSpec]:
 
 
 def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace) -> dict[str, Exception]:
-    """Train runs together and store each; returns why runs failed.
+    """Train runs, from their checkpoints where there are any, and store each; returns why runs failed."""
+    standing = defaultdict(list)  # by the step from which they go on
+    for spec in specs:
+        checkpoint, damaged = run_folder(workplace.out, spec.run_id).read_checkpoint()
+        for told in damaged:
+            print(f"{spec.run_id}: {told}; an older one is used, or none", file=sys.stderr, flush=True)
+        standing[checkpoint.step if checkpoint else 0].append((spec, checkpoint))
+    errors: dict[str, Exception] = {}
+    for runs in standing.values():
+        specs, checkpoints = zip(*runs, strict=True)
+        errors |= _train_together(specs, None if None in checkpoints else checkpoints, dataset, workplace)
+    return errors
+
+
+def _train_together(
+    specs: Pack, resume: Sequence[Checkpoint] | None, dataset: FactorDataset, workplace: Workplace
+) -> dict[str, Exception]:
+    """Train runs that stand at one step as a pack.
 
     A pack that fails as a whole, for want of memory or by one run's fault, is tried in halves.
     """
-    if not specs:
-        return {}
     errors: dict[str, Exception] = {}
     try:
-        trainings = train_pack(specs, dataset, report=_reporter(specs, workplace))
+        report, save = _reporter(specs, workplace), _saver(specs, workplace)
+        trainings = train_pack(specs, dataset, report=report, resume=resume, save=save)
         for spec, training in zip(specs, trainings, strict=True):
             if isinstance(training, Training):
                 folder = run_folder(workplace.out, spec.run_id)
                 environment = _environment(training, spec.protocol.steps, dataset.device, workplace)
                 folder.write_training(training.networks, training.history, environment)
+                folder.clear_checkpoints()
             else:
                 errors[spec.run_id] = training
         return errors
+    except DamagedError as error:
+        for spec in specs:
+            print(f"{spec.run_id}: {error}; it begins anew", file=sys.stderr, flush=True)
+            run_folder(workplace.out, spec.run_id).clear_checkpoints()
+        return _train(specs, dataset, workplace)
     except Exception as error:
         if len(specs) == 1:
             return {specs[0].run_id: error}
     # Here the error, and with it what its frames held on the device, is gone.
     half = len(specs) // 2
     return _train(specs[:half], dataset, workplace) | _train(specs[half:], dataset, workplace)
+
+
+def _saver(specs: Pack, workplace: Workplace) -> Save:
+    """Keeps checkpoints of the runs every so many seconds."""
+    folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
+    kept = time.monotonic()
+
+    def save(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
+        nonlocal kept
+        if time.monotonic() - kept >= workplace.checkpoint_seconds:
+            for folder, checkpoint in zip(folders, checkpoints(), strict=True):
+                folder.write_checkpoint(checkpoint)
+            kept = time.monotonic()
+
+    return save
 
 
 def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Encoded:

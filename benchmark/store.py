@@ -18,7 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from benchmark.checkpoint import Checkpoint
+from benchmark.errors import DamagedError
+
 RUNS = "runs"
+SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -44,6 +48,7 @@ class RunFolder:
     spec.json: what the run is. history.csv, model.safetensors, environment.json (written last of
     these): its training. scores.json, pictures.npz, probe.npz: its scores, images, and codes to
     compare it by. status.json, written last of all: whether it finished or why it failed.
+    checkpoint-0.bin and checkpoint-1.bin, while it trains: where it stands.
     agreement.json: how well it agrees with the other runs of its configuration. progress.json
     stands there while it runs.
     """
@@ -108,6 +113,31 @@ class RunFolder:
             return pd.read_csv(self.path / "history.csv")
         except (OSError, ValueError):
             return pd.DataFrame()
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep where the training stands; the one before stays until the next is written."""
+        slots = {slot: self._read_slot(slot) for slot in SLOTS}
+        steps = {slot: held.step if isinstance(held, Checkpoint) else -1 for slot, held in slots.items()}
+        write_atomically(self.path / min(steps, key=steps.__getitem__), checkpoint.to_bytes())
+
+    def read_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
+        """The latest sound checkpoint, if any, and a sentence for each that is damaged."""
+        slots = {slot: self._read_slot(slot) for slot in SLOTS}
+        sound = [held for held in slots.values() if isinstance(held, Checkpoint)]
+        damaged = [f"{slot}: {held}" for slot, held in slots.items() if isinstance(held, DamagedError)]
+        return max(sound, key=lambda held: held.step, default=None), damaged
+
+    def clear_checkpoints(self) -> None:
+        for slot in SLOTS:
+            (self.path / slot).unlink(missing_ok=True)
+
+    def _read_slot(self, slot: str) -> Checkpoint | DamagedError | None:
+        try:
+            return Checkpoint.from_bytes((self.path / slot).read_bytes())
+        except FileNotFoundError:
+            return None
+        except DamagedError as error:
+            return error
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         content = io.BytesIO()

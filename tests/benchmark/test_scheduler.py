@@ -1,12 +1,13 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 
 import metrics
-from benchmark import scheduler
+from benchmark import harness, scheduler
 from benchmark.harness import DivergenceError
 from benchmark.scheduler import Workplace, execute, is_done, run_all, train_here_score_beside
 from benchmark.spec import RunSpec
@@ -216,3 +217,77 @@ def test_scoring_beside_training_changes_nothing(finished, tmp_path):
         ours, theirs = (run_folder(out, spec.run_id).read_json("scores.json") for out in (tmp_path, finished))
         assert ours["metrics"]["mig"] == theirs["metrics"]["mig"]
         assert ours["measures"] == theirs["measures"]
+
+
+class _BrokenOff(BaseException):
+    """As when a process is told to end."""
+
+
+def _break_off(workplace, steps, monkeypatch):
+    """Train the first run for so many steps, keeping a checkpoint after each, and stop."""
+    train_pack = scheduler.train_pack
+
+    def breaking(specs, dataset, *, save, **named):
+        def save_and_stop(step, checkpoints):
+            save(step, checkpoints)
+            if step == steps:
+                raise _BrokenOff
+
+        return train_pack(specs, dataset, save=save_and_stop, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "train_pack", breaking)
+        with pytest.raises(_BrokenOff):
+            _execute(workplace)
+    return run_folder(workplace.out, SPECS[0].run_id)
+
+
+def _workplace(tmp_path):
+    return Workplace(tmp_path, device="cpu", metrics=["mig"], checkpoint_seconds=0)
+
+
+def _steps_taken(monkeypatch):
+    steps = []
+    advance = harness._Loop.advance
+    monkeypatch.setattr(harness._Loop, "advance", lambda loop, *given: (steps.append(1), advance(loop, *given)))
+    return steps
+
+
+def _assert_as_unbroken(folder, finished):
+    expected = run_folder(finished, SPECS[0].run_id).path
+    for name in ("model.safetensors", "history.csv"):
+        assert (folder.path / name).read_bytes() == (expected / name).read_bytes()
+    assert {path.name for path in folder.path.iterdir()} == FILES
+
+
+def test_a_broken_training_goes_on(finished, tmp_path, monkeypatch):
+    folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
+    assert {path.name for path in folder.path.glob("checkpoint*")} == {"checkpoint-0.bin", "checkpoint-1.bin"}
+    steps = _steps_taken(monkeypatch)
+    assert _execute(_workplace(tmp_path)).finished
+    assert len(steps) == 1
+    _assert_as_unbroken(folder, finished)
+
+
+@pytest.mark.parametrize(("damaged", "steps_left"), [(1, 2), (2, 4)])
+def test_damaged_checkpoints_are_told_and_older_ones_used(finished, tmp_path, monkeypatch, capfd, damaged, steps_left):
+    folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
+    newest_first = sorted(folder.path.glob("checkpoint*"), key=lambda path: -path.stat().st_mtime_ns)
+    for path in newest_first[:damaged]:
+        path.write_bytes(path.read_bytes()[:-1])
+    steps = _steps_taken(monkeypatch)
+    assert _execute(_workplace(tmp_path)).finished
+    assert len(steps) == steps_left
+    assert capfd.readouterr().err.count("checksum does not match") == damaged
+    _assert_as_unbroken(folder, finished)
+
+
+def test_a_checkpoint_that_does_not_fit_is_told_and_training_begins_anew(finished, tmp_path, monkeypatch, capfd):
+    folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
+    checkpoint, _ = folder.read_checkpoint()
+    folder.clear_checkpoints()
+    tensors = {name: value for name, value in checkpoint.tensors.items() if "decoder" not in name}
+    folder.write_checkpoint(replace(checkpoint, tensors=tensors))
+    assert _execute(_workplace(tmp_path)).finished
+    assert "does not fit this method" in capfd.readouterr().err
+    _assert_as_unbroken(folder, finished)
