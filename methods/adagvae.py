@@ -1,6 +1,7 @@
 """Ada-GVAE: weak supervision by pairs."""
 
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class AdaGVAE(VAE):
 
     def average(self, means: tuple[Tensor, ...], log_variances: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, D) of the average: arithmetic means of the pair's means and variances."""
-        return (means[0] + means[1]) / 2, ((log_variances[0].exp() + log_variances[1].exp()) / 2).log()
+        return (means[0] + means[1]) / 2, torch.logaddexp(*log_variances) - log(2)
 
     def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
         return hyperparameters.beta * latents.kl

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from methods import register
 from methods.base import Batches, Groups, Networks, Noise, Terms, hyperparameter
-from methods.vae import VAE, Latents, bernoulli_loss
+from methods.vae import VAE, bernoulli_loss
 
 
 @register("dcign")
@@ -48,6 +48,3 @@ class DCIGN(VAE):
             "kl_per_latent": latents.kl_per_latent,
             "invariance": invariance,
         }
-
-    def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
-        raise NotImplementedError("the loss is written out")
