@@ -61,11 +61,13 @@ class BetaTCVAE(VAE):
         """Log weights (samples, images) with which a batch's posteriors stand for those of all images.
 
         `weighted`: 1 / (N B). `stratified`, with M = B - 1: a sample's own image 1 / N, one other
-        (N - M) / (N M), each further one 1 / M, which sum to 1.
+        (N - M) / (N M), each further one 1 / M, which sum to 1; all of them 1 / B where N is at most M.
         """
         images, others = prod(self.factor_sizes), batch - 1
-        if self.structure["sampling"] == "weighted" or not 0 < others < images:
+        if self.structure["sampling"] == "weighted":
             return torch.full((batch, batch), -log(images * batch))
+        if not 0 < others < images:
+            return torch.full((batch, batch), -log(batch))
         weights = torch.full((batch, batch), 1 / others)
         own = torch.arange(batch)
         weights[own, own] = 1 / images

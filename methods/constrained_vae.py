@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -11,24 +12,20 @@ from methods import register
 from methods.base import Networks, Noise, Optimiser, Player, Terms, hyperparameter
 from methods.vae import VAE, Latents
 
-RATE = 0.03  # of the dual ascent, a step, on the multiplier's logarithm
+RATE = 0.03  # of the dual ascent, a step, on beta's logarithm
 MEMORY = 0.9  # of the moving average of the excess
+WALL = 10.0  # steepness of the wall at beta = 1, which beta's logarithm passes by less than 1 / WALL
 
 
-class Multiplier(nn.Module):
-    """A Lagrange multiplier, positive by its logarithm; takes an excess to its price."""
+class LogBeta(nn.Module):
+    """The logarithm of beta, a parameter that starts where lambda is 1; adds it to what it is given."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.log = nn.Parameter(torch.zeros(()))
+        self.value = nn.Parameter(torch.tensor(log(2)))
 
-    @property
-    def value(self) -> float:
-        return self.log.exp().item()
-
-    def forward(self, excess: Tensor) -> Tensor:
-        """lambda * excess."""
-        return self.log.exp() * excess
+    def forward(self, values: Tensor) -> Tensor:
+        return values + self.value
 
 
 @register("constrained_vae")
@@ -36,8 +33,8 @@ class ConstrainedVAE(VAE):
     """The beta-VAE's constraint itself: maximises reconstruction subject to KL < epsilon.
 
     The networks minimise reconstruction + KL + lambda * (KL - epsilon), that is a beta-VAE's loss with
-    beta = 1 + lambda. A second player finds lambda by dual ascent: its logarithm rises with a moving average
-    of (KL - epsilon) / epsilon and falls where the constraint is slack, so that lambda is never below 0.
+    beta = 1 + lambda. A second player finds beta by dual ascent: its logarithm rises with a moving average
+    of (KL - epsilon) / epsilon and falls where the constraint is slack, until lambda is 0.
     The table tells the beta that it ends at: the price of the constraint.
 
     Reference: Higgins et al. 2017, eqs. 2-3; the ascent is that of Rezende and Viola 2018, "Taming VAEs",
@@ -49,25 +46,34 @@ class ConstrainedVAE(VAE):
         epsilon: float = hyperparameter(10.0, "bound on the KL, in nats", low=1e-3, grid=(2, 5, 10, 15, 20, 25))
 
     def build(self) -> dict[str, nn.Module]:
-        return super().build() | {"multiplier": Multiplier()}
+        return super().build() | {"log_beta": LogBeta()}
 
     def players(self) -> dict[str, Player]:
         # Momentum without damping is a moving average, but for the factor that the rate makes up for.
         ascent = Optimiser("SGD", lr=RATE * (1 - MEMORY), options={"momentum": MEMORY})
-        return super().players() | {"multiplier": Player(("multiplier",), self.price_loss, ascent)}
+        return super().players() | {"multiplier": Player(("log_beta",), self.price_loss, ascent)}
 
     def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor:
-        return latents.kl + networks["multiplier"](latents.kl - hyperparameters.epsilon)
+        log_beta = networks["log_beta"](torch.zeros_like(latents.kl))
+        return latents.kl + multiplier(log_beta) * (latents.kl - hyperparameters.epsilon)
 
     def price_loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
-        """Minus the price of the relative excess, for lambda at 1: its gradient is minus the excess at any lambda."""
+        """Its descent raises beta's logarithm by the relative excess, alike at any price.
+
+        The excess counts as at most 1, so that the KL of the first steps does not drive beta up beyond all
+        need. The wall keeps the logarithm near 0 where the constraint is slack: it is soon back when it binds.
+        """
         kl = self.infer(networks, batch, noise).kl.detach()
-        price = networks["multiplier"](kl / hyperparameters.epsilon - 1)
-        # Divided by lambda: the logarithm moves by the excess alone, fast or slow alike at any price.
-        return {"loss": -price / networks["multiplier"](torch.ones_like(kl)).detach()}
+        excess = (kl / hyperparameters.epsilon - 1).clamp(max=1)
+        log_beta = networks["log_beta"](torch.zeros_like(kl))
+        return {"loss": WALL / 2 * log_beta.clamp(max=0).square() - excess * log_beta}
 
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """The multiplier and the beta that it stands for."""
-        multiplier = networks["multiplier"]
-        assert isinstance(multiplier, Multiplier)
-        return {"multiplier": multiplier.value, **self.report_beta(1 + multiplier.value)}
+        price = multiplier(networks["log_beta"](torch.zeros(()))).item()
+        return {"multiplier": price, **self.report_beta(1 + price)}
+
+
+def multiplier(log_beta: Tensor) -> Tensor:
+    """lambda = beta - 1, never below 0."""
+    return log_beta.clamp(min=0).expm1()
