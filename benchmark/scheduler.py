@@ -9,17 +9,16 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
-from benchmark import datasets
+from benchmark import datasets, isolation
 from benchmark.checkpoint import Checkpoint
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import DamagedError
@@ -41,6 +40,7 @@ from metrics import Table
 
 PROGRESS_SECONDS = 1.0
 KILLED = "a process of this sweep was killed, perhaps for memory"
+LOG = "log.txt"
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 Pack = Sequence[RunSpec]  # that train together
@@ -55,6 +55,8 @@ class Workplace:
         pack: the most runs that are trained together; None lets the device decide.
         plugins: files to load in every process that carries out runs.
         checkpoint_seconds: between checkpoints of a training; 0 keeps one after every step.
+        timeout: seconds after which a pack that is still at work is ended; None lets it work.
+        wait: for runs that another sweep is at; without it they are told as busy.
     """
 
     out: Path
@@ -66,15 +68,21 @@ class Workplace:
     pack: int | None = None
     plugins: tuple[Path, ...] = ()
     checkpoint_seconds: float = 60.0
+    timeout: float | None = None
+    wait: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `reason` is one line, empty where it finished with every metric."""
+    """How a run ended; `reason` is one line, empty where it finished with every metric.
+
+    `busy`: another sweep is at it.
+    """
 
     run_id: str
     finished: bool
     reason: str = ""
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,24 +107,51 @@ def is_done(spec: RunSpec, workplace: Workplace) -> bool:
 
 def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]:
     """Carry out the runs, in packs and side by side; yields each one's outcome as it ends."""
-    for spec in specs:  # what a killed sweep left behind
-        run_folder(workplace.out, spec.run_id).clear_progress()
     device = choose_device(workplace.device)
-    packs = plan_packs(specs, device, workplace.pack)
-    yield from (train_here_score_beside if device.type == "cuda" else run_side_by_side)(packs, workplace)
+    carry_out_all = train_here_score_beside if device.type == "cuda" else run_side_by_side
+    busy = set()
+    for outcome in carry_out_all(plan_packs(specs, device, workplace.pack), workplace):
+        if outcome.busy:
+            busy.add(outcome.run_id)
+        else:
+            yield outcome
+    left = [spec for spec in specs if spec.run_id in busy]
+    if left:
+        yield from carry_out_all(plan_packs(left, device, workplace.pack), replace(workplace, wait=True))
 
 
 def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
-    """Each pack trained and scored in one of several processes."""
-    parallel = Parallel(n_jobs=min(workplace.jobs, len(packs)), return_as="generator_unordered", batch_size=1)
-    waiting = [spec.run_id for pack in packs for spec in pack]
+    """Each pack trained and scored in a process of its own, some at a time."""
+    isolation.stopping.clear()
+    parallel = Parallel(
+        n_jobs=min(workplace.jobs, len(packs)), backend="threading", return_as="generator_unordered", batch_size=1
+    )
     try:
-        for outcomes in parallel(delayed(execute)(pack, workplace) for pack in packs):
-            for outcome in outcomes:
-                waiting.remove(outcome.run_id)
-                yield outcome
-    except TerminatedWorkerError:
-        yield from (Outcome(run_id, finished=False, reason=KILLED) for run_id in waiting)
+        for outcomes in parallel(delayed(carry_out)(pack, workplace) for pack in packs):
+            yield from outcomes
+    except BaseException:  # the user's interrupt, above all
+        isolation.stop_all()
+        raise
+
+
+def carry_out(pack: Pack, workplace: Workplace) -> list[Outcome]:
+    """Train and score the runs in a process of their own; what becomes of it costs the run at fault alone."""
+    if isolation.stopping.is_set():
+        return []
+    log = run_folder(workplace.out, pack[0].run_id).path / LOG
+    ending = isolation.call_isolated(execute, (pack, workplace), log, workplace.timeout)
+    outcomes: list[Outcome] = ending.told
+    left = [spec for spec in pack if spec.run_id not in {outcome.run_id for outcome in outcomes}]
+    if isolation.stopping.is_set() or not left:
+        return outcomes
+    if len(left) == 1:
+        return [*outcomes, _fail(left[0], ProcessError(ending.reason or "its process ended early"), workplace)]
+    half = len(left) // 2
+    return [*outcomes, *carry_out(left[:half], workplace), *carry_out(left[half:], workplace)]
+
+
+class ProcessError(RuntimeError):
+    """A run's process did not end by itself and well."""
 
 
 def train_here_score_beside(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
@@ -146,17 +181,34 @@ def _outcome(future: Future[Outcome], run_id: str) -> Outcome:
         return Outcome(run_id, finished=False, reason=KILLED)
 
 
-def execute(pack: Pack, workplace: Workplace) -> list[Outcome]:
+def execute(pack: Pack, workplace: Workplace) -> Iterator[Outcome]:
     """Train the runs (unless they are stored) and score them; failures are stored and told, not raised."""
-    return [
-        score(trained, workplace) if isinstance(trained, Encoded) else trained
-        for trained in train_and_encode(pack, workplace)
-    ]
+    load_plugins(workplace.plugins)
+    for trained in train_and_encode(pack, workplace):
+        yield score(trained, workplace) if isinstance(trained, Encoded) else trained
 
 
 def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
-    """Train what is not stored of the pack, then encode run by run: all that needs the device."""
-    load_plugins(workplace.plugins)
+    """Train what is not stored of the pack, then encode run by run: all that needs the device.
+
+    Each run is locked for as long as the pack takes; one that another sweep holds is told as busy, or waited for.
+    """
+    with ExitStack() as locks:
+        held = []
+        for spec in pack:
+            folder = run_folder(workplace.out, spec.run_id)
+            if not folder.lock(locks, workplace.wait, isolation.interrupted):
+                yield Outcome(spec.run_id, finished=False, reason="another sweep is at it", busy=True)
+            elif is_done(spec, workplace):
+                yield Outcome(spec.run_id, finished=True)
+            else:
+                folder.sweep()
+                held.append(spec)
+        if held:
+            yield from _train_and_encode(held, workplace)
+
+
+def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
     # Where the products are said to be float32 they are, on every device.
     torch.backends.cudnn.allow_tf32 = False
     with _threads(workplace.threads):
@@ -242,10 +294,12 @@ def _saver(specs: Pack, workplace: Workplace) -> Save:
 
     def save(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
         nonlocal kept
-        if time.monotonic() - kept >= workplace.checkpoint_seconds:
+        if isolation.interrupted() or time.monotonic() - kept >= workplace.checkpoint_seconds:
             for folder, checkpoint in zip(folders, checkpoints(), strict=True):
                 folder.write_checkpoint(checkpoint)
             kept = time.monotonic()
+        if isolation.interrupted():
+            raise KeyboardInterrupt
 
     return save
 

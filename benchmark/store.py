@@ -7,13 +7,15 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
@@ -22,6 +24,8 @@ from benchmark.checkpoint import Checkpoint
 from benchmark.errors import DamagedError
 
 RUNS = "runs"
+LOCKS = "locks"
+LOCK_SECONDS = 1.0  # between looks at whether waiting for a lock still makes sense
 SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
 
 
@@ -151,6 +155,28 @@ class RunFolder:
                 return dict(stored)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}
+
+    def lock(self, stack: ExitStack, wait: bool, give_up: Callable[[], bool]) -> bool:
+        """Keep others from this run until the stack ends; whether that could be done.
+
+        The system takes the lock back from a process that dies. `wait`: until it is free, or `give_up` says so.
+        """
+        folder = self.path.parent.parent / LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{self.path.name}.lock")
+        while True:
+            try:
+                stack.enter_context(lock.acquire(timeout=LOCK_SECONDS if wait else 0))
+                return True
+            except Timeout:
+                if not wait or give_up():
+                    return False
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written; only by who holds the lock."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+        self.clear_progress()
 
     def write_progress(self, content: dict[str, Any]) -> None:
         """Say how far the run is; a reader may see it late, and losing it loses nothing."""

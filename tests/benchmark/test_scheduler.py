@@ -1,6 +1,4 @@
 import json
-import os
-import signal
 from dataclasses import replace
 
 import pytest
@@ -32,6 +30,10 @@ FILES = {
 def _execute(workplace):
     (outcome,) = execute(SPECS[:1], workplace)
     return outcome
+
+
+def _all(specs, workplace):
+    return list(execute(specs, workplace))
 
 
 def _contents(out, names=("scores.json", "model.safetensors", "history.csv", "spec.json", "pictures.npz")):
@@ -140,19 +142,6 @@ def test_a_damaged_model_is_trained_again(finished, tmp_path):
     assert stored == _contents(finished)[SPECS[0].run_id][1]
 
 
-def _die(pack, workplace):
-    if pack[0].seed == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return execute(pack, workplace)
-
-
-def test_a_killed_process_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(scheduler, "execute", _die)
-    outcomes = list(run_all(SPECS, Workplace(tmp_path, device="cpu", jobs=2, metrics=["mig"])))
-    assert sorted(outcome.run_id for outcome in outcomes) == sorted(spec.run_id for spec in SPECS)
-    assert any("was killed" in outcome.reason for outcome in outcomes)
-
-
 def _losses(out):
     return {spec.run_id: run_folder(out, spec.run_id).read_history()["loss"].tolist() for spec in SPECS}
 
@@ -176,7 +165,7 @@ def test_a_pack_without_memory_is_halved(tmp_path, monkeypatch):
         return train_pack(specs, *rest, **named)
 
     monkeypatch.setattr(scheduler, "train_pack", short_of_memory)
-    outcomes = execute(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
     assert [outcome.finished for outcome in outcomes] == [True] * 4
     assert sizes == [4, 2, 2]
 
@@ -190,7 +179,7 @@ def test_a_run_that_raises_costs_its_pack_nothing(tmp_path, monkeypatch):
         return train_pack(specs, *rest, **named)
 
     monkeypatch.setattr(scheduler, "train_pack", faulty)
-    outcomes = execute(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
     assert [outcome.finished for outcome in outcomes] == [True, True, False, True]
     assert outcomes[2].reason == "RuntimeError: bad luck"
 
@@ -201,7 +190,7 @@ def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
 
     train_pack = scheduler.train_pack
     monkeypatch.setattr(scheduler, "train_pack", diverging)
-    outcomes = execute(SPECS[:2], Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    outcomes = _all(SPECS[:2], Workplace(tmp_path, device="cpu", metrics=["mig"]))
     assert [outcome.finished for outcome in outcomes] == [False, True]
     status = run_folder(tmp_path, SPECS[0].run_id).read_json("status.json")
     assert status["state"] == "failed"

@@ -1,0 +1,179 @@
+"""Whatever becomes of one run costs that run alone."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from benchmark import isolation
+from benchmark.isolation import MOST_OUTPUT, call_isolated
+from benchmark.scheduler import LOG, Workplace, is_done, run_all
+from benchmark.spec import RunSpec
+from benchmark.store import run_folder
+
+pytestmark = pytest.mark.usefixtures("plugins_anew")
+
+
+def _tells():
+    yield 1
+    print("a word", flush=True)
+    yield 2
+
+
+def _raises():
+    yield 1
+    raise RuntimeError("no luck")
+
+
+def _exits():
+    yield 1
+    sys.exit(3)
+
+
+def _dies():
+    yield 1
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hangs():
+    yield 1
+    time.sleep(60)
+
+
+def _floods():
+    yield 1
+    for _ in range(40):
+        print("x" * 100_000, flush=True)
+    yield 2
+
+
+def _waits_for_an_interrupt():
+    yield 1
+    while not isolation.interrupted():
+        time.sleep(0.01)
+    yield 2
+
+
+def test_what_is_told_and_written(tmp_path):
+    ending = call_isolated(_tells, (), tmp_path / "log")
+    assert (ending.told, ending.reason) == ([1, 2], "")
+    assert (tmp_path / "log").read_text() == "a word\n"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (_raises, "it ended its process with exit code 1"),
+        (_exits, "it ended its process with exit code 3"),
+        (_dies, "its process was killed (SIGKILL), perhaps for memory"),
+        (_hangs, "it took longer than 1 seconds"),
+    ],
+)
+def test_how_it_ended(tmp_path, function, reason):
+    began = time.monotonic()
+    ending = call_isolated(function, (), tmp_path / "log", timeout=1 if function is _hangs else None)
+    assert (ending.told, ending.reason) == ([1], reason)
+    assert time.monotonic() - began < 20
+    assert (tmp_path / "log").exists() == (function is _raises)  # its stack trace
+
+
+def test_a_flood_is_cut(tmp_path):
+    assert call_isolated(_floods, (), tmp_path / "log").told == [1, 2]
+    log = (tmp_path / "log").read_bytes()
+    assert MOST_OUTPUT <= len(log) <= MOST_OUTPUT + 100
+    assert log.endswith(b"left out\n")
+
+
+FAULTY = '''
+import os, signal, sys, time
+from dataclasses import dataclass
+from methods import register
+from methods.base import hyperparameter
+from methods.vae import VAE
+
+@register("faulty")
+class Faulty(VAE):
+    """Fails in the way that its number says. Reference: none."""
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        kind: float = hyperparameter(0.0, "how it fails")
+
+    def players(self):
+        return super().players()
+
+    def loss(self, networks, batch, noise, hyperparameters, step):
+        terms = super().loss(networks, batch, noise, hyperparameters, step)
+        kind = int(hyperparameters.kind)
+        if kind == 1:
+            raise RuntimeError("bad luck")
+        if kind == 2:
+            terms["loss"] = terms["loss"] * float("nan")
+        if kind == 3:
+            time.sleep(600)
+        if kind == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == 5:
+            raise MemoryError("no memory left")
+        if kind == 6:
+            sys.exit(5)
+        if kind == 7:
+            for _ in range(30):
+                print("flood " * 20_000, flush=True)
+        return terms
+'''
+METRIC = '''
+from metrics import register
+
+@register(version=1, chance="0", ceiling="1", reference="none")
+def moody(table, rng):
+    """Fails on every second run."""
+    if table.codes[0, 0] > 0:
+        raise ValueError("not today")
+    return {"score": 1.0}
+'''
+REASONS = {
+    1: "RuntimeError: bad luck",
+    2: "DivergenceError: the loss is infinite or nan from step 1 on",
+    3: "ProcessError: it took longer than 15 seconds",
+    4: "ProcessError: its process was killed (SIGKILL), perhaps for memory",
+    5: "MemoryError: no memory left",
+    6: "ProcessError: it ended its process with exit code 5",
+}
+
+
+def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
+    """Raised, diverged, hung, killed, out of memory, exited, flooding, and a metric that raises."""
+    plugins = tmp_path / "faulty.py", tmp_path / "moody.py"
+    for path, text in zip(plugins, (FAULTY, METRIC), strict=True):
+        path.write_text(text)
+    isolation_place = Workplace(
+        tmp_path, device="cpu", jobs=2, metrics=["mig", "moody"], plugins=plugins, timeout=15, checkpoint_seconds=1000
+    )
+    from benchmark.plugins import load_plugins
+
+    load_plugins(plugins)
+    specs = [
+        RunSpec("faulty", {"kind": kind}, "dsprites_mini", seed=seed, steps=2) for kind in range(8) for seed in (0, 1)
+    ]
+    outcomes = {outcome.run_id: outcome for outcome in run_all(specs, isolation_place)}
+    assert len(outcomes) == 16
+    moods = set()
+    for spec in specs:
+        kind, outcome = spec.hyperparameters["kind"], outcomes[spec.run_id]
+        folder = run_folder(tmp_path, spec.run_id)
+        if kind in REASONS:
+            assert outcome.reason == REASONS[kind]
+            assert folder.read_json("status.json")["reason"] == REASONS[kind]
+            assert not is_done(spec, isolation_place)
+        else:
+            assert folder.finished
+            assert outcome.reason in ("", "moody: ValueError: not today")
+            assert "mig" in folder.read_json("scores.json")["metrics"]
+            moods.add(outcome.reason)
+        assert not (folder.path / "progress.json").exists()
+        log = folder.path / LOG
+        assert (log.stat().st_size if log.exists() else 0) <= MOST_OUTPUT + 100
+    assert len(moods) == 2
