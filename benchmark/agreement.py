@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.store import RunFolder, stored_runs
+from metrics.base import WIDE
 from metrics.udr import DECLARED, udr
 
 KL_PER_LATENT = "kl_per_latent_"
@@ -36,7 +37,8 @@ def _compare(folders: Sequence[RunFolder]) -> None:
     if all(folder.read_json("agreement.json").items() >= known.items() for folder in folders):
         return
     codes = {folder: stored["codes"] for folder in folders if (stored := folder.read_arrays("probe.npz"))}
-    scores = _score(codes) if len(codes) > 1 else {}
+    narrow = all(each.shape[1] <= WIDE for each in codes.values())
+    scores = _score(codes) if len(codes) > 1 and narrow else {}
     for folder in folders:
         folder.write_json("agreement.json", known | {"values": scores.get(folder, {})})
 

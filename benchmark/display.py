@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmark.checks import Result  # which brings torch
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
+SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
 BESIDE = ("reconstruction", "kl", "active_latents", "beta_vae_score.without_shape")
 LABEL_WIDTH = 44  # characters that rank, method, hyperparameters and seeds take
 MEAN_WIDTH = 9  # and a column with a mean alone
@@ -59,6 +60,7 @@ def metrics_table() -> TextTable:
         span = f"{low:g} to {high:g}"
         told = [", ".join(metric.names), f"{_first_line(metric.function.__doc__)} ({metric.reference})"]
         told += [f"not {what}: {why}" for what, why in metric.breaks.items()]
+        told += [f"left out of sweeps beyond {metric.widest:,} codes"] if metric.widest < SPACIOUS else []
         facts = (str(metric.version), span, better, metric.chance, metric.ceiling, metric.cost)
         table.add_row(name, *facts, "\n".join(told))
     return table

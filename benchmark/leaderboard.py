@@ -10,12 +10,13 @@ import pandas as pd
 
 from benchmark.spec import format_settings, protocol_digest
 from benchmark.store import RunFolder, stored_runs, write_atomically
+from metrics.base import WIDE
 
 BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
 CONFIGURATION = [*BLOCK, "method", "method_version", "hyperparameters"]
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "train_rows", "test_rows", "train_seconds"]
+RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "train_rows", "test_rows", "codes", "train_seconds"]
 VALUE_COLUMNS = ["metric", "value", "metric_version", "column", "direction"]
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
 
@@ -30,7 +31,7 @@ def collect_runs(out: Path) -> pd.DataFrame:
     """
     rows = [row for folder in stored_runs(out) for row in _rows_of_run(folder)]
     table = pd.DataFrame(rows, columns=RUN_COLUMNS + VALUE_COLUMNS)
-    whole = ["train_rows", "test_rows", "metric_version", "direction"]
+    whole = ["train_rows", "test_rows", "codes", "metric_version", "direction"]
     kinds = {"metric": "string", "value": "float64", "column": "boolean"}
     return table.astype(kinds | dict.fromkeys(whole, "Int64"))
 
@@ -58,6 +59,7 @@ def _rows_of_sound_run(folder: RunFolder) -> list[dict[str, Any]]:
         "reason": status.get("reason", ""),
         "train_rows": scores["rows"]["train"] if finished else None,
         "test_rows": scores["rows"]["test"] if finished else None,
+        "codes": scores.get("codes") if finished else None,
         # Of a pack, a run's share.
         "train_seconds": None if seconds is None else round(seconds / environment["pack"], 1),
     }
@@ -97,16 +99,20 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     One row a configuration (data set and source, protocol, method and its version,
     hyperparameters); runs whose metric versions differ stand in different rows. Columns:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
-    headlines give; ties share the better rank; blank without scores, and where a block mixes
-    versions of a metric), `seeds`, `failed`, the rows encoded, and for each metric
-    `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (bootstrap 95%
+    headlines give; ties share the better rank; blank without scores, where a block mixes versions
+    of a metric, and for codes so many that most metrics leave them out), `seeds`, `failed`, the rows
+    encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (bootstrap 95%
     interval of the mean over seeds; with few seeds it is too narrow) and, for headlines, `_rank`.
     """
     runs = runs.assign(versions=_conflicting_versions(runs))
     key = [*CONFIGURATION, "versions"]
     one_each = runs.drop_duplicates("run")
     one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
-    table = one_each.groupby(key).agg({"seeds": "sum", "failed": "sum", "train_rows": "max", "test_rows": "max"})
+    sums, greatest = (
+        dict.fromkeys(("seeds", "failed"), "sum"),
+        dict.fromkeys(("train_rows", "test_rows", "codes"), "max"),
+    )
+    table = one_each.groupby(key).agg(sums | greatest)
     shown = runs[runs["column"].fillna(False)]
     columns = [_columns_of(str(name), values, key, table) for name, values in shown.groupby("metric", sort=False)]
     table = pd.concat([table, *columns], axis=1)
@@ -130,7 +136,7 @@ def _columns_of(name: str, values: pd.DataFrame, key: list[str], table: pd.DataF
 def _overall_rank(table: pd.DataFrame) -> pd.Series:
     """The rank of the mean rank, within a block, over the metrics that rank all of its scored rows at one version."""
     ranks = table.filter(regex="_rank$").astype(float)
-    ranks = ranks[table["seeds"] > 0]
+    ranks = ranks[(table["seeds"] > 0) & ~(table["codes"] > WIDE).fillna(False)]
     blocks = [ranks.index.get_level_values(level) for level in BLOCK]
     complete = ranks.isna().groupby(blocks).transform("sum") == 0
     # Where a block mixes versions, each version has ranks of its own, which do not compare.

@@ -340,7 +340,7 @@ def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[st
     """Bring scores.json up to date, where values of present versions stay; returns what failed and why."""
     stored = folder.read_json("scores.json").get("metrics", {})
     errors: dict[str, str] = {}
-    for name in _missing_metrics(folder, workplace):
+    for name in _missing_metrics(folder, workplace, encoded.table.codes.shape[1]):
         try:
             scored = apply_metric(chosen_metrics([name])[name], encoded.table, encoded.spec.seed)
             stored[name] = scored | {"packages": _versions()}
@@ -349,6 +349,7 @@ def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[st
             errors[name] = _one_line(error)
     scores = {
         "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
+        "codes": encoded.table.codes.shape[1],
         "metrics": {name: stored[name] for name in sorted(stored)},
         "measures": encoded.measures,
     }
@@ -383,9 +384,11 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _missing_metrics(folder: RunFolder, workplace: Workplace) -> list[str]:
-    stored = folder.read_json("scores.json").get("metrics", {})
-    wanted = chosen_metrics(workplace.metrics)
+def _missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
+    """The metrics that are wanted, take so many codes and are not stored at their present version."""
+    scores = folder.read_json("scores.json")
+    codes, stored = codes or scores.get("codes", 0), scores.get("metrics", {})
+    wanted = {name: metric for name, metric in chosen_metrics(workplace.metrics).items() if codes <= metric.widest}
     return [name for name, metric in wanted.items() if stored.get(name, {}).get("version") != metric.version]
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from numpy.typing import ArrayLike
 
-from metrics.base import Metric, Table, Values
+from metrics.base import WIDE, Metric, Table, Values
 
 __all__ = ["REGISTRY", "Metric", "Table", "Values", "register", "score"]
 
@@ -34,6 +34,7 @@ def register(
     higher_is_better: bool = True,
     columns: tuple[str, ...] = ("score",),
     cost: str = "under a second",
+    widest: int = WIDE,
     ranked: bool = True,
     breaks: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Function], Function]:
@@ -61,6 +62,7 @@ def register(
             names=names,
             columns=columns,
             cost=cost,
+            widest=widest,
             ranked=ranked,
             breaks=breaks,
         )

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 MANY_CLASSES = "The number of unique classes"  # scikit-learn's warning of few rows of many values begins so
+WIDE = 100  # codes: more are the images rather than a representation of them
 Values = dict[str, float]  # the headline number under "score", others by stable names
 
 
@@ -93,6 +94,8 @@ class Metric:
         names: all names of values, with <factor> where there is one for each factor.
         columns: which of the values stand in the leaderboard.
         cost: the time it takes at 10,000 training rows of dSprites' factors, in words.
+        widest: the most codes for which it still takes about a minute; wider ones, such as pixels, a
+            sweep leaves out.
         ranked: whether it takes part in the leaderboard's ranks: not where it does not look at factors.
         breaks: properties that one would expect and it lacks, each with the reason.
     """
@@ -108,6 +111,7 @@ class Metric:
     names: tuple[str, ...]
     columns: tuple[str, ...] = ("score",)
     cost: str = "under a second"
+    widest: int = WIDE
     ranked: bool = True
     breaks: Mapping[str, str] = field(default_factory=dict)
 

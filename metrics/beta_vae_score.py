@@ -14,6 +14,7 @@ from metrics.matching import matched_pairs
     version=2,  # 2: the order of a sum, and so its last digits
     chance="1 / number of factors",
     ceiling="1",
+    widest=10_000,
     reference="Higgins et al. 2017, section 3; numbers of points as in Locatello et al. 2019",
     names=("score", "chance", "recall_<factor>", "without_shape", "chance_without_shape"),
     columns=("score", "without_shape"),

@@ -11,6 +11,7 @@ from metrics.matching import matched_groups
     version=1,
     chance="1 / number of factors",
     ceiling="1",
+    widest=10_000,
     reference="Kim and Mnih 2018, section 4; numbers of votes and pruning as in Locatello et al. 2019",
     names=("score", "active", "score_train"),
     columns=("score", "active"),

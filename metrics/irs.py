@@ -12,6 +12,7 @@ from metrics.information import bin_codes
     range=(-1, 1),
     chance="not 0, as a maximum exceeds a 0.99 quantile: about 0.01 for uniform noise, 0.37 for normal noise",
     ceiling="a little below 1 where a factor takes more values than there are bins, reported as `ceiling`",
+    widest=10_000,
     reference="Suter et al. 2019; 20 bins and the 0.99 quantile as in Locatello et al. 2019",
     names=("score", "active", "ceiling"),
 )

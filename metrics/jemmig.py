@@ -11,6 +11,7 @@ from metrics.information import bin_codes, entropy, mutual_information
     version=1,
     chance="0 for uniform noise; codes of little entropy score more: 0.1 for normal noise, about 0.5 for a constant",
     ceiling="below 1 where a factor has other than 20 values: what the true factors reach, reported as `ceiling`",
+    widest=10_000,
     reference="Do and Tran 2020",
     names=("score", "unnormalised", "ceiling", "gap_<factor>"),
     breaks={"doubling codes": "two latents that know a factor equally well leave no gap"},

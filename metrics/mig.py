@@ -11,6 +11,7 @@ from metrics.information import bin_codes, entropy, mutual_information
     version=1,
     chance="0 (a little above with few rows)",
     ceiling="below 1: what the true factors reach in as many bins, reported as `ceiling`",
+    widest=10_000,
     reference="Chen et al. 2018, eq. 6; 20 bins as in Locatello et al. 2019",
     names=("score", "ceiling", "gap_<factor>"),
     breaks={"doubling codes": "two latents that know a factor equally well leave no gap"},

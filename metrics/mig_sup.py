@@ -11,6 +11,7 @@ from metrics.information import bin_codes, entropy, mutual_information
     version=1,
     chance="0 (a little above with few rows)",
     ceiling="1 for factors of at most 20 values, else a little below, reported as `ceiling`",
+    widest=10_000,
     reference="Li et al. 2020",
     names=("score", "active", "with_dead", "ceiling"),
     columns=("score", "active"),
