@@ -58,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("interrupted; finished runs are kept, and the same command goes on with the others.", file=sys.stderr)
+        print(
+            "interrupted; the same command goes on: finished runs are kept, others go on from their checkpoints.",
+            file=sys.stderr,
+        )
         return INTERRUPTED
 
 
@@ -88,6 +91,8 @@ def _run_parser() -> Parser:
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
     add("--pack", metavar="auto|N", help="runs trained together as one program (default: auto: 1 on a CPU)")
     add("--threads", help="threads of each run (default: 1)")
+    add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
+    add("--checkpoint", metavar="SECONDS", help="between checkpoints of a run that trains (default: 60)")
     add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
     _add_plugin(parser)
     add("--out", metavar="DIR", help="output folder (default: results)")
@@ -118,6 +123,7 @@ DEFAULTS: dict[str, Any] = {
     "device": "auto",
     "threads": "1",
     "pack": "auto",
+    "checkpoint": "60",
     "out": "results",
     "set": [],
     "dry_run": False,
@@ -317,7 +323,17 @@ def _workplace(options: Mapping[str, Any]) -> Any:
     if options["metrics"] is None:
         names = {name: metric for name, metric in names.items() if name not in preset.left_out}
     pack = None if options["pack"] == "auto" else _whole("pack", options["pack"], 1)
-    return Workplace(Path(options["out"]), device, jobs, threads, _path(options.get("data_dir")), tuple(names), pack)
+    return Workplace(
+        out=Path(options["out"]),
+        device=device,
+        jobs=jobs,
+        threads=threads,
+        data_dir=_path(options.get("data_dir")),
+        metrics=tuple(names),
+        pack=pack,
+        checkpoint_seconds=_whole("checkpoint", options["checkpoint"], 0),
+        timeout=_whole("timeout", options["timeout"], 1) if "timeout" in options else None,
+    )
 
 
 def _check_writable(folder: Path) -> None:

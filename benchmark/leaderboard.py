@@ -101,8 +101,9 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
     headlines give; ties share the better rank; blank without scores, where a block mixes versions
     of a metric, and for codes so many that most metrics leave them out), `seeds`, `failed`, the rows
-    encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (bootstrap 95%
-    interval of the mean over seeds; with few seeds it is too narrow) and, for headlines, `_rank`.
+    encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample standard
+    deviation), `_low` and `_high` (bootstrap 95% interval of the mean over seeds; with few seeds it is
+    too narrow) and, for headlines, `_rank`.
     """
     runs = runs.assign(versions=_conflicting_versions(runs))
     key = [*CONFIGURATION, "versions"]

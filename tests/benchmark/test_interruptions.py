@@ -1,0 +1,102 @@
+"""A sweep that is broken off anywhere goes on with the same command, and ends as one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.store import stored_runs
+
+ROOT = Path(__file__).parents[2]
+SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "60", "--metrics", "mig"]
+SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
+RESULTS = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
+
+
+def _start(out):
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), *SWEEP, "--out", str(out)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def _finish(out):
+    process = _start(out)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    return told
+
+
+def _contents(out):
+    """Every file of every run by name, apart from those that tell of times."""
+    return {
+        (folder.path.name, name): (folder.path / name).read_bytes() for folder in stored_runs(out) for name in RESULTS
+    }
+
+
+def _tables(out):
+    lines = (out / "leaderboard.csv").read_text(), (out / "runs.csv").read_text()
+    header = lines[1].splitlines()[0].split(",")
+    times = header.index("train_seconds")
+    return lines[0], [line.split(",")[:times] + line.split(",")[times + 1 :] for line in lines[1].splitlines()]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken")
+    _finish(out)
+    return out
+
+
+def _wait_for(out, pattern, process):
+    deadline = time.monotonic() + 120
+    while not list(out.glob(pattern)):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _assert_as_unbroken(out, unbroken):
+    assert _contents(out) == _contents(unbroken)
+    assert _tables(out) == _tables(unbroken)
+    assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith("checkpoint")]
+
+
+def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken):
+    process = _start(tmp_path)
+    _wait_for(tmp_path, "runs/*/checkpoint-1.bin", process)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1].startswith("interrupted; the same command goes on")
+    assert "Traceback" not in told
+    assert list(tmp_path.glob("runs/*/checkpoint-*.bin"))
+    _finish(tmp_path)
+    _assert_as_unbroken(tmp_path, unbroken)
+
+
+@pytest.mark.parametrize("pattern", ["runs/*/checkpoint-0.bin", "runs/*/environment.json"])
+def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken, pattern):
+    process = _start(tmp_path)
+    _wait_for(tmp_path, pattern, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    _finish(tmp_path)
+    _assert_as_unbroken(tmp_path, unbroken)
+
+
+def test_two_sweeps_at_once_train_each_run_once(tmp_path, unbroken):
+    processes = [_start(tmp_path) for _ in range(2)]
+    for process in processes:
+        _, told = process.communicate(timeout=300)
+        assert process.returncode == 0, told
+    _assert_as_unbroken(tmp_path, unbroken)
+    # A run that is trained twice has its files written twice.
+    written = {folder.path: (folder.path / "model.safetensors").stat().st_ino for folder in stored_runs(tmp_path)}
+    _finish(tmp_path)
+    assert written == {path: (path / "model.safetensors").stat().st_ino for path in written}
