@@ -26,6 +26,7 @@ from methods.base import hyperparameter_fields
 
 COMMANDS = ("run", "list", "score", "leaderboard", "check")
 LISTS = ("methods", "metrics", "datasets", "presets")
+BACKENDS = ("local", "dask")
 DEVICES = ("auto", "cpu", "cuda")
 INTERRUPTED = 130
 MOST_SEEDS, GREATEST_SEED = 100_000, 10**9
@@ -90,6 +91,8 @@ def _run_parser() -> Parser:
     add("--device", help="auto, cpu or cuda (default: auto)")
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
     add("--pack", metavar="auto|N", help="runs trained together as one program (default: auto: 1 on a CPU)")
+    add("--backend", help="local or dask (default: local)")
+    add("--dask-scheduler", metavar="ADDRESS", help="of a running Dask cluster (default: one on this machine)")
     add("--threads", help="threads of each run (default: 1)")
     add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
     add("--checkpoint", metavar="SECONDS", help="between checkpoints of a run that trains (default: 60)")
@@ -124,6 +127,7 @@ DEFAULTS: dict[str, Any] = {
     "threads": "1",
     "pack": "auto",
     "checkpoint": "60",
+    "backend": "local",
     "out": "results",
     "set": [],
     "dry_run": False,
@@ -318,6 +322,10 @@ def _workplace(options: Mapping[str, Any]) -> Any:
     threads = _whole("threads", options["threads"], 1)
     if threads > cpu_count():
         raise UsageError(f"threads is {threads}; this machine has {cpu_count()} cores.")
+    if options["backend"] not in BACKENDS:
+        raise unknown("backend", options["backend"], BACKENDS)
+    if options.get("dask_scheduler") and options["backend"] != "dask":
+        raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
     preset = PRESETS[options["preset"]]
     names = chosen_metrics(_items("metrics", options["metrics"] or "all"))
     if options["metrics"] is None:
@@ -333,6 +341,8 @@ def _workplace(options: Mapping[str, Any]) -> Any:
         pack=pack,
         checkpoint_seconds=_whole("checkpoint", options["checkpoint"], 0),
         timeout=_whole("timeout", options["timeout"], 1) if "timeout" in options else None,
+        backend=options["backend"],
+        dask_scheduler=options.get("dask_scheduler"),
     )
 
 

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmark import datasets, isolation
 from benchmark.checkpoint import Checkpoint
+from benchmark.cluster import map_on_cluster
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import DamagedError
 from benchmark.harness import Save, Training, build, choose_device, train_pack
@@ -57,6 +58,8 @@ class Workplace:
         checkpoint_seconds: between checkpoints of a training; 0 keeps one after every step.
         timeout: seconds after which a pack that is still at work is ended; None lets it work.
         wait: for runs that another sweep is at; without it they are told as busy.
+        backend: "local" for processes of this machine, "dask" for the workers of a cluster.
+        dask_scheduler: a Dask scheduler's address; None starts a cluster on this machine.
     """
 
     out: Path
@@ -70,6 +73,8 @@ class Workplace:
     checkpoint_seconds: float = 60.0
     timeout: float | None = None
     wait: bool = False
+    backend: str = "local"
+    dask_scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,10 @@ def is_done(spec: RunSpec, workplace: Workplace) -> bool:
 def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]:
     """Carry out the runs, in packs and side by side; yields each one's outcome as it ends."""
     device = choose_device(workplace.device)
-    carry_out_all = train_here_score_beside if device.type == "cuda" else run_side_by_side
+    if workplace.backend == "dask":
+        carry_out_all = run_on_cluster
+    else:
+        carry_out_all = train_here_score_beside if device.type == "cuda" else run_side_by_side
     busy = set()
     for outcome in carry_out_all(plan_packs(specs, device, workplace.pack), workplace):
         if outcome.busy:
@@ -132,6 +140,14 @@ def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Ou
     except BaseException:  # the user's interrupt, above all
         isolation.stop_all()
         raise
+
+
+def run_on_cluster(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """Each pack in a process of its own on some worker of a Dask cluster, which has its own device."""
+    shared = replace(workplace, out=workplace.out.absolute())
+    calls = ((pack, shared) for pack in packs)
+    for outcomes in map_on_cluster(carry_out, calls, workplace.dask_scheduler, workplace.jobs):
+        yield from outcomes
 
 
 def carry_out(pack: Pack, workplace: Workplace) -> list[Outcome]:

@@ -90,13 +90,39 @@ def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken, pattern):
     _assert_as_unbroken(tmp_path, unbroken)
 
 
-def test_two_sweeps_at_once_train_each_run_once(tmp_path, unbroken):
-    processes = [_start(tmp_path) for _ in range(2)]
+COUNTED = '''
+import os, time
+from methods import register
+from methods.vae import VAE
+
+@register("counted")
+class Counted(VAE):
+    """Counts how often it is fitted. Reference: none."""
+
+    def players(self):
+        return {}
+
+    def fit(self, networks, images, seed):
+        with open(os.environ["COUNTED"], "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        time.sleep(0.3)
+'''
+
+
+@pytest.mark.parametrize(("sweeps", "seeds"), [(2, 12), (8, 1)])
+def test_sweeps_on_one_folder_train_each_run_once(tmp_path, monkeypatch, sweeps, seeds):
+    plugin, count, out = tmp_path / "counted.py", tmp_path / "count", tmp_path / "out"
+    plugin.write_text(COUNTED)
+    monkeypatch.setenv("COUNTED", str(count))
+    given = ["--methods", "counted", "--plugin", str(plugin), "--datasets", "dsprites_mini", "--device", "cpu"]
+    given += ["--seeds", f"0-{seeds - 1}", "--metrics", "mig", "--jobs", "2", "--out", str(out)]
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), *given]
+    processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(sweeps)]
     for process in processes:
         _, told = process.communicate(timeout=300)
         assert process.returncode == 0, told
-    _assert_as_unbroken(tmp_path, unbroken)
-    # A run that is trained twice has its files written twice.
-    written = {folder.path: (folder.path / "model.safetensors").stat().st_ino for folder in stored_runs(tmp_path)}
-    _finish(tmp_path)
-    assert written == {path: (path / "model.safetensors").stat().st_ino for path in written}
+    assert len(count.read_text().split()) == seeds
+    assert len(list(stored_runs(out))) == seeds
+    for folder in stored_runs(out):
+        assert folder.finished
+        assert folder.sound
