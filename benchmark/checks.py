@@ -30,7 +30,7 @@ from methods.base import Method, Player, Terms
 BATCH = 8
 PROTOCOL = "check"  # the name of the preset that stands while checks are made
 FITTED = 200  # images that a closed form gets
-OVERFITTING_STEPS = 60
+OVERFITTING_STEPS = 40
 SAME = 1e-9  # relative difference in float64 that is rounding
 
 

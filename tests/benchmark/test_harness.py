@@ -1,11 +1,12 @@
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from benchmark import harness
+from benchmark import harness, presets
 from benchmark.harness import DivergenceError, build, flatten_terms, stream, train
 from benchmark.pack import callable_networks
 from benchmark.scoring import encode_table
@@ -76,8 +77,9 @@ def test_steps_are_those_of_torch_adam(mini):
     torch.testing.assert_close(_weights(train(spec, mini, "fp32")), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_history(mini):
-    training = train(RunSpec("vae", dataset="dsprites_mini", steps=200), mini)
+def test_history(mini, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=8))
+    training = train(RunSpec("vae", dataset="dsprites_mini", preset="small", steps=200), mini)
     steps = [row["step"] for row in training.history]
     assert steps == [*range(2, 201, 2)]
     row = training.history[-1]

@@ -12,7 +12,7 @@ import pytest
 from benchmark.store import stored_runs
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "60", "--metrics", "mig"]
+SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "40", "--metrics", "mig"]
 SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
 RESULTS = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
 

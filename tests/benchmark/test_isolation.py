@@ -137,7 +137,7 @@ def moody(table, rng):
 REASONS = {
     1: "RuntimeError: bad luck",
     2: "DivergenceError: the loss is infinite or nan from step 1 on",
-    3: "ProcessError: it took longer than 15 seconds",
+    3: "ProcessError: it took longer than 10 seconds",
     4: "ProcessError: its process was killed (SIGKILL), perhaps for memory",
     5: "MemoryError: no memory left",
     6: "ProcessError: it ended its process with exit code 5",
@@ -150,7 +150,7 @@ def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
     for path, text in zip(plugins, (FAULTY, METRIC), strict=True):
         path.write_text(text)
     isolation_place = Workplace(
-        tmp_path, device="cpu", jobs=2, metrics=["mig", "moody"], plugins=plugins, timeout=15, checkpoint_seconds=1000
+        tmp_path, device="cpu", jobs=2, metrics=["mig", "moody"], plugins=plugins, timeout=10, checkpoint_seconds=1000
     )
     from benchmark.plugins import load_plugins
 
