@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmark import datasets
@@ -26,6 +27,7 @@ GAP = 2  # pixels between images
 MARGIN = 96  # pixels left of a row of images, for its label
 HEADER = 22  # pixels above a grid of images, for its title
 COMPARED, COMPARED_A_ROW = 24, 3  # configurations whose traversals stand on one sheet
+DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
 MARKERS = "osD^vP*X<>phd8H"
 BETA_COLOURS = "viridis"
 RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
@@ -77,11 +79,12 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     if not names:
         return None
     wide, rows = _wide(block), board.sort_values(["rank", "method", "hyperparameters"])
-    labels = [f"{row.method} {row.hyperparameters}".strip() for row in rows.itertuples()]
+    labels = _short_labels(rows)
     runs = block.drop_duplicates("run").set_index("run")
-    of_run = (runs["method"] + " " + runs["hyperparameters"]).str.strip()
+    places = {key: place for place, key in enumerate(zip(rows["method"], rows["hyperparameters"], strict=True))}
+    of_run = dict(zip(runs.index, zip(runs["method"], runs["hyperparameters"], strict=True), strict=True))
     figure, axes = _panels(len(names), "Scores", block, share_y=True, height=0.9 + 0.3 * len(labels))
-    places = {label: place for place, label in enumerate(labels)}
+    figure.set_figwidth(figure.get_figwidth() + 0.1 * max(map(len, labels)))  # inches
     for name, axis in zip(names, axes, strict=True):
         axis.scatter(wide[name], wide["run"].map(of_run).map(places), s=14, color="grey", alpha=0.6)
         mean = rows[f"{name}_mean"]
@@ -144,6 +147,11 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
                     rows["reconstruction"], rows[name], marker=marker, edgecolor="grey", label=method, **colours
                 )
         axis.set(title=name, ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
+        if wide["reconstruction"].max() > DECADE * wide["reconstruction"].min() > 0:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
     figure.supxlabel(RECONSTRUCTION)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, title="method", loc="outside right upper")
@@ -233,13 +241,20 @@ def _open_picture(path: Path) -> Image.Image:
         return picture.copy()
 
 
+def _short_labels(rows: pd.DataFrame) -> list[str]:
+    """Each configuration's method, with its hyperparameters where the method stands there more than once."""
+    several = rows["method"].duplicated(keep=False)
+    full = (rows["method"] + " " + rows["hyperparameters"].fillna("")).str.strip()
+    return rows["method"].where(~several, full).tolist()
+
+
 def _first_runs(block: pd.DataFrame, board: pd.DataFrame) -> dict[str, str]:
     """The run of the lowest seed of each configuration, by a label, beta and then name ascending."""
     runs = block.drop_duplicates("run").sort_values("seed").drop_duplicates(CONFIGURATION)
     order = "beta_mean" if "beta_mean" in board else "rank"
     runs = runs.merge(board.drop_duplicates(CONFIGURATION)[[*CONFIGURATION, order]], on=CONFIGURATION)
     runs = runs.sort_values([order, "method", "hyperparameters"])
-    return {f"{row.method} {row.hyperparameters}".strip(): str(row.run) for row in runs.itertuples()}
+    return dict(zip(_short_labels(runs), runs["run"].astype(str), strict=True))
 
 
 def _wide(block: pd.DataFrame) -> pd.DataFrame:
