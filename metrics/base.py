@@ -94,8 +94,8 @@ class Metric:
         names: all names of values, with <factor> where there is one for each factor.
         columns: which of the values stand in the leaderboard.
         cost: the time it takes at 10,000 training rows of dSprites' factors, in words.
-        widest: the most codes for which it still takes about a minute; wider ones, such as pixels, a
-            sweep leaves out.
+        widest: the most codes for which it takes minutes at most; on wider ones, such as pixels, a
+            sweep leaves it out.
         ranked: whether it takes part in the leaderboard's ranks: not where it does not look at factors.
         breaks: properties that one would expect and it lacks, each with the reason.
     """
