@@ -30,7 +30,7 @@ from methods.base import Method, Player, Terms
 BATCH = 8
 PROTOCOL = "check"  # the name of the preset that stands while checks are made
 FITTED = 200  # images that a closed form gets
-OVERFITTING_STEPS = 40
+OVERFITTING_STEPS = 60
 SAME = 1e-9  # relative difference in float64 that is rounding
 
 
@@ -193,7 +193,7 @@ def mean_over_batch(cls: type[Method]) -> None:
 
 
 def _mean_losses(subject: Subject) -> dict[str, float]:
-    steps = [subject.losses(step) for step in range(8)]
+    steps = [subject.losses(step) for step in range(4)]
     return {name: float(np.mean([terms[name]["loss"].item() for terms in steps])) for name in steps[0]}
 
 

@@ -27,6 +27,7 @@ GAP = 2  # pixels between images
 MARGIN = 96  # pixels left of a row of images, for its label
 HEADER = 22  # pixels above a grid of images, for its title
 COMPARED, COMPARED_A_ROW = 24, 3  # configurations whose traversals stand on one sheet
+FEW = 10  # methods that the standard palette tells apart
 DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
 MARKERS = "osD^vP*X<>phd8H"
 BETA_COLOURS = "viridis"
@@ -101,24 +102,27 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
 
 def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     """Each metric's score against beta: a point a run, the mean and its 95% interval a configuration."""
-    wide = _wide(block)
-    names = _score_names(block)
+    wide, names = _wide(block), _score_names(block)
     if "beta" not in wide or not names:
         return None
+    wide, summary = wide.dropna(subset=["beta"]), board.dropna(subset=["beta_mean"]).sort_values("beta_mean")
+    fixed = summary.loc[summary["beta_std"].fillna(0) == 0, "beta_mean"]  # not found by the training
     figure, axes = _panels(len(names), "Score against beta", block)
     for name, axis in zip(names, axes, strict=True):
-        sns.scatterplot(wide, x="beta", y=name, hue="method", alpha=0.5, s=22, ax=axis, legend=axis is axes[0])
-        summary = board.dropna(subset=["beta_mean"]).sort_values("beta_mean")
-        for method, rows in summary.groupby("method"):
-            mean, colour = rows[f"{name}_mean"], _colour_of(method, wide)
+        for method, colour in _colours(wide).items():
+            runs, rows = (table[table["method"] == method] for table in (wide, summary))
+            axis.scatter(runs["beta"], runs[name], color=colour, alpha=0.5, s=16)
+            mean = rows[f"{name}_mean"]
             low, high = (rows[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
-            axis.errorbar(rows["beta_mean"], mean, [mean - low, high - mean], color=colour, capsize=4, marker="o")
+            bars = [mean - low, high - mean]
+            axis.errorbar(rows["beta_mean"], mean, bars, color=colour, capsize=4, marker="o", label=method)
         for level, style in (("chance", ":"), ("ceiling", "--")):
             _mark_level(axis, wide, name, level, style)
-        fixed = board["beta_std"].fillna(0) == 0  # not found by the training
-        _scale_by_beta(axis, sorted(board.loc[fixed, "beta_mean"].dropna().unique()) or [1.0])
+        _scale_by_beta(axis, sorted(fixed.unique()) or [1.0])
         axis.set(title=name, xlabel="", ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
     figure.supxlabel("beta (weight of the KL term)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="method", loc="outside right upper")
     return figure
 
 
@@ -135,8 +139,10 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
     palette = ListedColormap(sns.color_palette(BETA_COLOURS, max(len(present), 1)))
     norm = BoundaryNorm(np.arange(len(present) + 1) - 0.5, palette.N) if len(present) > 1 else None
     orders = betas.map({beta: order for order, beta in enumerate(present)})
-    methods = sorted(wide["method"].unique())
-    styles = list(zip(methods, cycle(MARKERS), sns.color_palette("husl", len(methods)), strict=False))
+    styles = [
+        (method, marker, colour)
+        for (method, colour), marker in zip(_colours(wide).items(), cycle(MARKERS), strict=False)
+    ]
     for name, axis in zip(names, axes, strict=True):
         for method, marker, colour in styles:
             rows = wide[wide["method"] == method].dropna(subset=["reconstruction"])
@@ -309,10 +315,13 @@ def _panels(
     return figure, list(grid.flat[:count])
 
 
-def _colour_of(method: object, wide: pd.DataFrame) -> tuple[float, float, float]:
-    methods = list(wide["method"].unique())
-    colours = sns.color_palette(n_colors=len(methods))
-    return colours[methods.index(method)]
+def _colours(wide: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """A colour for each method, by name."""
+    methods = sorted(wide["method"].unique())
+    palette = (
+        sns.color_palette(n_colors=len(methods)) if len(methods) <= FEW else sns.color_palette("husl", len(methods))
+    )
+    return dict(zip(methods, palette, strict=True))
 
 
 def _mark_level(axis: Axes, wide: pd.DataFrame, metric: str, level: str, style: str) -> None:

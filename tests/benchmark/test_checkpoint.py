@@ -39,9 +39,14 @@ def _assert_same(outcome, expected):
     assert outcome.history == expected.history
 
 
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=4))
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_resumed_early_in_the_middle_and_late(name, mini):
-    spec = RunSpec(name, dataset="dsprites_mini", steps=STEPS)
+    spec = RunSpec(name, dataset="dsprites_mini", preset="small", steps=STEPS)
     (unbroken,) = train_pack([spec], mini)
     for stop in (1, 2, STEPS - 1):
         (resumed,) = train_pack([spec], mini, resume=_train_until([spec], mini, stop, None))
@@ -49,8 +54,7 @@ def test_resumed_early_in_the_middle_and_late(name, mini):
 
 
 @pytest.mark.parametrize("stop", [63, 64, 65])
-def test_resumed_within_a_chunk_of_draws_and_between_two(stop, mini, monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=2))
+def test_resumed_within_a_chunk_of_draws_and_between_two(stop, mini):
     spec = RunSpec("vae", dataset="dsprites_mini", preset="small", steps=67)
     (unbroken,) = train_pack([spec], mini)
     (resumed,) = train_pack([spec], mini, resume=_train_until([spec], mini, stop, None))
@@ -60,7 +64,7 @@ def test_resumed_within_a_chunk_of_draws_and_between_two(stop, mini, monkeypatch
 @pytest.mark.parametrize("name", ["betavae", "constrained_vae"])
 def test_a_run_of_a_pack_goes_on_in_another_pack(name, mini):
     """Checkpoints are each run's own: three trained together go on as two and one."""
-    specs = [RunSpec(name, dataset="dsprites_mini", seed=seed, steps=3) for seed in range(3)]
+    specs = [RunSpec(name, dataset="dsprites_mini", preset="small", seed=seed, steps=3) for seed in range(3)]
     unbroken = train_pack(specs, mini, "fp64")
     stored = _train_until(specs, mini, 2, "fp64")
     resumed = train_pack(specs[:2], mini, "fp64", resume=stored[:2]) + train_pack(

@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-import metrics
 from benchmark.cli import main
-from metrics import Metric
 
 ROOT = Path(__file__).parents[2]
 MINI = ["--datasets", "dsprites_mini", "--steps", "3", "--jobs", "1"]
@@ -51,7 +49,7 @@ def test_the_main_job_end_to_end(out, capsys):
     board = pd.read_csv(out / "leaderboard.csv")
     assert board["seeds"].tolist() == [2, 2, 2]
     assert set(board["source"]) == {"rendered"}
-    assert len(list((out / "plots").rglob("*.png"))) == 4 + 2 * 6
+    assert len(list((out / "plots").rglob("*.png"))) == 5 + 2 * 6
 
     before = _everything_under(out)
     assert main(command) == 0
@@ -107,7 +105,7 @@ def test_identical_commands_give_identical_scores(tmp_path):
         ("--methods", "--methods"),
         ("rnu", "unknown command 'rnu'; did you mean 'run'?"),
         ("list method", "did you mean 'methods'?"),
-        ("list methods metrics", "list takes one of"),
+        ("list methods metricz", "did you mean 'metrics'?"),
         ("--config none.toml", "cannot read none.toml"),
         ("--data-dir /nowhere", "/nowhere holds no dsprites_ndarray"),
         ("leaderboard --out /nowhere", "/nowhere/runs holds no runs"),
@@ -155,13 +153,21 @@ def test_dry_run_writes_nothing(out, capsys):
     assert not out.exists()
 
 
-def test_a_failed_run_exits_with_one(out, capsys, monkeypatch):
-    def break_down(table, rng):
-        raise ValueError("not today")
+PROBE = '''
+from metrics import register
 
-    probe = Metric("probe", break_down, 1, (0, 1), True, "", "", "", ("score",))
-    monkeypatch.setitem(metrics.REGISTRY, "probe", probe)
-    assert main(["--methods", "vae", *MINI, "--metrics", "probe", "--out", str(out)]) == 1
+@register(version=1, chance="0", ceiling="1", reference="none")
+def probe(table, rng):
+    """Fails."""
+    raise ValueError("not today")
+'''
+
+
+def test_a_failed_run_exits_with_one(out, capsys, tmp_path, plugins_anew):
+    plugin = tmp_path / "probe.py"
+    plugin.write_text(PROBE)
+    given = ["--methods", "vae", *MINI, "--metrics", "probe", "--plugin", str(plugin)]
+    assert main([*given, "--out", str(out)]) == 1
     printed = capsys.readouterr()
     assert "FAILED (probe: ValueError: not today)" in printed.err
     assert "1 of 1 runs failed" in printed.err

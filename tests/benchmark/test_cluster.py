@@ -15,7 +15,7 @@ from benchmark.spec import RunSpec
 from benchmark.store import run_folder
 
 distributed = pytest.importorskip("distributed")
-SPECS = [RunSpec("vae", dataset="dsprites_mini", seed=seed, steps=8) for seed in range(4)]
+SPECS = [RunSpec("vae", dataset="dsprites_mini", seed=seed, steps=4) for seed in range(3)]
 SAME = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "scores.json")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -35,6 +35,7 @@ def local(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_killed_worker_has_its_runs_done_elsewhere(cluster, local, tmp_path):
     workplace = Workplace(
         tmp_path,

@@ -11,8 +11,9 @@ import pytest
 
 from benchmark.store import stored_runs
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "40", "--metrics", "mig"]
+SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "25", "--metrics", "mig"]
 SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
 RESULTS = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
 
@@ -80,10 +81,9 @@ def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken
     _assert_as_unbroken(tmp_path, unbroken)
 
 
-@pytest.mark.parametrize("pattern", ["runs/*/checkpoint-0.bin", "runs/*/environment.json"])
-def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken, pattern):
+def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken):
     process = _start(tmp_path)
-    _wait_for(tmp_path, pattern, process)
+    _wait_for(tmp_path, "runs/*/checkpoint-0.bin", process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     _finish(tmp_path)
@@ -109,7 +109,7 @@ class Counted(VAE):
 '''
 
 
-@pytest.mark.parametrize(("sweeps", "seeds"), [(2, 12), (3, 1)])
+@pytest.mark.parametrize(("sweeps", "seeds"), [(2, 6)])
 def test_sweeps_on_one_folder_train_each_run_once(tmp_path, monkeypatch, sweeps, seeds):
     plugin, count, out = tmp_path / "counted.py", tmp_path / "count", tmp_path / "out"
     plugin.write_text(COUNTED)

@@ -144,6 +144,7 @@ REASONS = {
 }
 
 
+@pytest.mark.slow
 def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
     """Raised, diverged, hung, killed, out of memory, exited, flooding, and a metric that raises."""
     plugins = tmp_path / "faulty.py", tmp_path / "moody.py"
