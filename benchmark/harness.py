@@ -254,7 +254,7 @@ def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorD
     generator = torch.Generator(device).manual_seed(stream(spec.seed, "batches"))
     indices = torch.randint(len(dataset), (method.fitted_images,), generator=generator, device=device)
     began = time.perf_counter()
-    with torch.random.fork_rng(), torch.no_grad():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
         method.fit(dict(networks.to(device)), dataset.images(indices), stream(spec.seed, "fit"))
     return Training(method, networks.eval(), [], time.perf_counter() - began, "fp32")
 

@@ -39,6 +39,17 @@ def test_metrics_that_are_too_slow_are_left_out(scored, monkeypatch):
     assert set(runs["codes"]) == {4096, 5}
 
 
+def test_a_run_that_does_not_tell_its_codes_is_still_to_do(scored):
+    out, workplace, *_ = scored
+    folder = run_folder(out, SPECS[0].run_id)
+    before = folder.read_json("scores.json")
+    folder.write_json("scores.json", {name: told for name, told in before.items() if name != "codes"})
+    assert not is_done(SPECS[0], workplace)
+    assert next(execute(SPECS[:1], workplace)).finished
+    assert is_done(SPECS[0], workplace)
+    assert folder.read_json("scores.json") == before
+
+
 def test_a_metric_that_takes_more_codes_now_is_still_to_do(scored, monkeypatch):
     _, workplace, *_ = scored
     monkeypatch.setitem(metrics.REGISTRY, "sap", replace(metrics.REGISTRY["sap"], widest=5000))
