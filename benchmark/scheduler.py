@@ -24,6 +24,7 @@ from benchmark.cluster import map_on_cluster
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import DamagedError
 from benchmark.harness import Save, Training, build, choose_device, train_pack
+from benchmark.pictures import picture_run
 from benchmark.planner import plan_packs
 from benchmark.plugins import load_plugins
 from benchmark.scoring import (
@@ -334,6 +335,7 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Enco
     if measures is None:
         folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
         measures = measure(method, networks, dataset, rows, spec)
+        picture_run(folder, measures)
     return Encoded(spec, encode_table(method, networks, dataset, rows), measures)
 
 

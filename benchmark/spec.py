@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
@@ -16,6 +17,8 @@ from methods.base import Method, hyperparameter_fields, hyperparameters_of
 # The fields of a preset that decide results, and so a run's name.
 PROTOCOL = ("architecture", "latents", "steps", "batch", "optimiser", "train_rows", "test_rows")
 
+UNFIT = re.compile(r"[^A-Za-z0-9._+-]")  # for a file's name, anywhere
+MOST_LETTERS = 180  # of a file's name, before what tells it from others
 
 Setting = float | str  # a hyperparameter's value
 
@@ -92,7 +95,8 @@ class RunSpec:
     def run_id(self) -> str:
         """A name to read, ended by the SHA-256 of the canonical JSON: `betavae-beta4-dsprites-quick-s0-3f9c...`."""
         settings = format_settings(self.hyperparameters, "")
-        return "-".join([self.method, *settings, self.dataset, self.preset, f"s{self.seed}", digest(self.to_dict())])
+        name = file_name([self.method, *settings, self.dataset, self.preset, f"s{self.seed}"])
+        return f"{name}-{digest(self.to_dict())}"
 
 
 def find_method(name: str) -> type[Method]:
@@ -110,6 +114,12 @@ def format_settings(hyperparameters: Mapping[str, Setting], equals: str = "=") -
 def format_value(value: Setting) -> str:
     """A hyperparameter's value, exactly."""
     return value if isinstance(value, str) else canonical_json(value)
+
+
+def file_name(parts: Iterable[str]) -> str:
+    """The parts as one name that no file system takes for a path, nor for too long a name."""
+    name = UNFIT.sub("_", "-".join(parts))[:MOST_LETTERS]
+    return f"_{name}" if name.startswith((".", "-")) else name
 
 
 def protocol_digest(stored: Mapping[str, Any]) -> str:

@@ -26,34 +26,22 @@ def _everything_under(folder):
 
 
 def test_the_main_job_end_to_end(out, capsys):
-    command = [
-        "--methods",
-        "betavae",
-        "--betas",
-        "1,4,16",
-        "--seeds",
-        "0-1",
-        *MINI,
-        "--metrics",
-        SOME,
-        "--out",
-        str(out),
-    ]
+    command = ["--methods", "betavae", "--betas", "1,4", "--seeds", "0-1", *MINI, "--metrics", SOME, "--out", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert "6 runs, 6 to do" in printed.err
-    assert "[6/6]" in printed.err
+    assert "4 runs, 4 to do" in printed.err
+    assert "[4/4]" in printed.err
     assert "256 + 128 rows" in printed.out
-    for beta in ("beta=1", "beta=4", "beta=16"):
-        assert beta in printed.out
+    assert "beta=1" in printed.out
+    assert "beta=4" in printed.out
     board = pd.read_csv(out / "leaderboard.csv")
-    assert board["seeds"].tolist() == [2, 2, 2]
+    assert board["seeds"].tolist() == [2, 2]
     assert set(board["source"]) == {"rendered"}
-    assert len(list((out / "plots").rglob("*.png"))) == 5 + 2 * 6
+    assert len(list((out / "plots").rglob("*.png"))) == 6
 
     before = _everything_under(out)
     assert main(command) == 0
-    assert "6 runs, 0 to do" in capsys.readouterr().err
+    assert "4 runs, 0 to do" in capsys.readouterr().err
     assert _everything_under(out) == before
 
     for name in ("runs.csv", "leaderboard.csv"):
@@ -266,6 +254,6 @@ def test_a_disk_that_fails_is_one_sentence(out, capsys, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("benchmark.leaderboard.write_atomically", fail)
+    monkeypatch.setattr("benchmark.leaderboard.open_atomically", fail)
     assert main(["--methods", "vae", *MINI, "--metrics", "mig", "--out", str(out)]) == 1
     assert "error: No space left on device: somewhere; what was stored is kept." in capsys.readouterr().err

@@ -1,4 +1,6 @@
+import csv
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ from scipy.stats import bootstrap
 
 from benchmark.leaderboard import bootstrap_interval, build_leaderboard, collect_runs, write_tables
 from benchmark.store import run_folder, stored_runs
+from tests.benchmark.stored_runs import store_runs
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 
@@ -160,3 +163,61 @@ def test_no_runs_give_empty_tables(tmp_path):
     assert runs.empty
     assert board.empty
     assert pd.read_csv(tmp_path / "runs.csv").columns[0] == "run"
+
+
+def test_what_an_older_version_made_is_told(stored):
+    folders = list(stored_runs(stored))
+    old = next(folder for folder in folders if folder.finished)
+    _edit(old, "spec.json", lambda spec: spec.update(method_version=0))
+    runs = collect_runs(stored).drop_duplicates("run").set_index("run")
+    method = old.read_json("spec.json")["method"]
+    assert f"method {method} was at version 0, now 1" in runs.loc[old.path.name, "stale"]
+    assert "mig" not in runs.loc[old.path.name, "stale"]
+    board = build_leaderboard(collect_runs(stored))
+    stale = board[board["stale"].str.contains(f"method {method} was at version 0, now 1", regex=False)]
+    assert stale["method_version"].tolist() == [0]
+    # It stands in a row of its own, and takes no rank from those of the present version.
+    assert stale["rank"].isna().all()
+    assert stale["mig_rank"].isna().all()
+    assert sorted(board["mig_rank"].dropna()) == sorted(board["mig_rank"].dropna().index + 1)
+
+
+def test_metrics_data_and_methods_that_are_not_known_are_not_stale(stored):
+    for folder in stored_runs(stored):
+        _edit(folder, "spec.json", lambda spec: spec.update(method="own", dataset="own"))
+        if folder.finished:
+            _edit(folder, "scores.json", lambda scores: scores.update(metrics={"own": scores["metrics"]["mig"]}))
+    assert set(collect_runs(stored)["stale"]) == {""}
+
+
+def test_no_cell_is_a_formula(stored):
+    for name, folder in zip(["=1+1", "@x", "-1", "+1", "<script>alert(1)</script>"], stored_runs(stored), strict=False):
+        _edit(folder, "spec.json", lambda spec, name=name: spec.update(method=name))
+        _edit(folder, "status.json", lambda status: status.update(state="failed", reason='=HYPERLINK("x")'))
+    _, board = write_tables(stored)
+    assert {"=1+1", "@x", "-1", "+1", "<script>alert(1)</script>"} <= set(board["method"])
+    for table in ("runs.csv", "leaderboard.csv"):
+        with (stored / table).open(newline="") as file:
+            texts = [cell for row in csv.reader(file) for cell in row if not _is_number(cell)]
+        assert not [text for text in texts if text.startswith(("=", "@", "+", "-"))]
+        assert {"'=1+1", "'-1", "<script>alert(1)</script>"} <= set(texts)
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def test_many_runs_take_little_time_and_memory(stored):
+    """A small version of the `scale` of tests/soak.py."""
+    template = next(folder for folder in stored_runs(stored) if folder.finished)
+    store_runs(stored, template, 300)
+    began = time.process_time()
+    runs, board = write_tables(stored)
+    assert time.process_time() - began < 5
+    assert runs["run"].nunique() == 312
+    assert board.loc[board["method"] == "factorvae", "seeds"].tolist() == [3] * 20
+    assert runs.memory_usage(deep=True).sum() < 200 * len(runs)  # bytes

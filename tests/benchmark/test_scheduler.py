@@ -22,6 +22,8 @@ FILES = {
     "environment.json",
     "scores.json",
     "pictures.npz",
+    "traversals.png",
+    "reconstructions.png",
     "probe.npz",
     "status.json",
 }
