@@ -124,7 +124,8 @@ def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
     for _, row in board.iterrows():
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
-        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"]]))
+        stale = f"(stale: {row['stale']})" if row["stale"] else ""
+        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"], stale]))
         rank = "" if pd.isna(row["rank"]) else str(row["rank"])
         table.add_row(rank, row["method"], settings, f"{row['seeds']}{failed}", *cells)
     return table

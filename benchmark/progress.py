@@ -50,7 +50,7 @@ class SweepProgress:
     def _tell(self, outcome: Outcome) -> Outcome:
         self.ended += 1
         state = "finished" if outcome.finished else f"FAILED ({outcome.reason})"
-        line = f"[{self.ended}/{len(self.run_ids)}] {outcome.run_id} {state}"
+        line = f"[{self.ended}/{len(self.run_ids)}] {outcome.run_id} {state}{outcome.note and f' ({outcome.note})'}"
         self.console.print(line, markup=False, highlight=False)
         self._bars.update(self._overall, completed=self.ended, state=f"{self.ended} of {len(self.run_ids)} runs")
         return outcome

@@ -1,16 +1,15 @@
 """Carries out many runs in packs: trained on the device, scored on the CPU, in processes of their own."""
 
 import importlib.metadata
-import multiprocessing
 import platform
-import sys
 import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,12 @@ from benchmark.store import RunFolder, run_folder
 from metrics import Table
 
 PROGRESS_SECONDS = 1.0
-KILLED = "a process of this sweep was killed, perhaps for memory"
 LOG = "log.txt"
+SCORING_LOG = "scoring-log.txt"
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 Pack = Sequence[RunSpec]  # that train together
+Work = Callable[[Any, "Workplace"], Iterator[Any]]  # on runs, done in a process of its own
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,19 @@ class Workplace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `reason` is one line, empty where it finished with every metric.
+    """How a run ended.
 
-    `busy`: another sweep is at it.
+    Attributes:
+        reason: one line, empty where it finished with every metric.
+        busy: another sweep is at it.
+        note: what else is worth knowing, in one line.
     """
 
     run_id: str
     finished: bool
     reason: str = ""
     busy: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,11 @@ class Encoded:
     spec: RunSpec
     table: Table
     measures: dict[str, float]
+    note: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
 
 
 def default_jobs(device: str) -> int:
@@ -117,7 +126,7 @@ def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]
     if workplace.backend == "dask":
         carry_out_all = run_on_cluster
     else:
-        carry_out_all = train_here_score_beside if device.type == "cuda" else run_side_by_side
+        carry_out_all = score_beside_training if device.type == "cuda" else run_side_by_side
     busy = set()
     for outcome in carry_out_all(plan_packs(specs, device, workplace.pack), workplace):
         if outcome.busy:
@@ -153,54 +162,55 @@ def run_on_cluster(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outc
 
 def carry_out(pack: Pack, workplace: Workplace) -> list[Outcome]:
     """Train and score the runs in a process of their own; what becomes of it costs the run at fault alone."""
+    return _alone(execute, pack, workplace, LOG)
+
+
+def score_beside_training(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """One pack after the other trained and encoded, and scored on the cores while the next one trains."""
+    isolation.stopping.clear()
+    with ThreadPoolExecutor(1) as trainer, ThreadPoolExecutor(cpu_count()) as scorers:
+        pending = {trainer.submit(_alone, train_and_encode, pack, workplace, LOG) for pack in packs}
+        try:
+            while pending:
+                ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for run in chain.from_iterable(future.result() for future in ended):
+                    if isinstance(run, Outcome):
+                        yield run
+                    else:
+                        pending.add(scorers.submit(_alone, score_encoded, [run], workplace, SCORING_LOG))
+        except BaseException:
+            isolation.stop_all()
+            raise
+
+
+def _alone(work: Work, runs: Sequence[Any], workplace: Workplace, log: str) -> list[Any]:
+    """What the work yields of each run, done in a process of its own; where it ends early, in halves of what is left.
+
+    Args:
+        runs: specifications, or runs as far as they have come.
+        log: the file in the first run's folder that takes what the process prints.
+    """
     if isolation.stopping.is_set():
         return []
-    log = run_folder(workplace.out, pack[0].run_id).path / LOG
-    ending = isolation.call_isolated(execute, (pack, workplace), log, workplace.timeout)
-    outcomes: list[Outcome] = ending.told
-    left = [spec for spec in pack if spec.run_id not in {outcome.run_id for outcome in outcomes}]
+    path = run_folder(workplace.out, runs[0].run_id).path / log
+    ending = isolation.call_isolated(work, (runs, workplace), path, workplace.timeout)
+    told = {run.run_id for run in ending.told}
+    left = [run for run in runs if run.run_id not in told]
     if isolation.stopping.is_set() or not left:
-        return outcomes
+        return ending.told
     if len(left) == 1:
-        return [*outcomes, _fail(left[0], ProcessError(ending.reason or "its process ended early"), workplace)]
+        error = ProcessError(ending.reason or "its process ended early")
+        return [*ending.told, _fail(left[0].run_id, error, workplace)]
     half = len(left) // 2
-    return [*outcomes, *carry_out(left[:half], workplace), *carry_out(left[half:], workplace)]
+    return [*ending.told, *_alone(work, left[:half], workplace, log), *_alone(work, left[half:], workplace, log)]
 
 
 class ProcessError(RuntimeError):
     """A run's process did not end by itself and well."""
 
 
-def train_here_score_beside(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
-    """Packs trained and encoded one after the other here, on the device, and scored by processes beside it."""
-    context = multiprocessing.get_context("spawn")  # a fork would take the device's state along
-    scorers = ProcessPoolExecutor(max_workers=cpu_count(), mp_context=context)
-    scored: dict[Future[Outcome], str] = {}
-    try:
-        for pack in packs:
-            for trained in train_and_encode(pack, workplace):
-                if isinstance(trained, Outcome):
-                    yield trained
-                else:
-                    scored[scorers.submit(score, trained, workplace)] = trained.spec.run_id
-                for future in [future for future in scored if future.done()]:
-                    yield _outcome(future, scored.pop(future))
-        for future in as_completed(scored):
-            yield _outcome(future, scored[future])
-    finally:
-        scorers.shutdown(cancel_futures=True)
-
-
-def _outcome(future: Future[Outcome], run_id: str) -> Outcome:
-    try:
-        return future.result()
-    except BrokenExecutor:
-        return Outcome(run_id, finished=False, reason=KILLED)
-
-
 def execute(pack: Pack, workplace: Workplace) -> Iterator[Outcome]:
     """Train the runs (unless they are stored) and score them; failures are stored and told, not raised."""
-    load_plugins(workplace.plugins)
     for trained in train_and_encode(pack, workplace):
         yield score(trained, workplace) if isinstance(trained, Encoded) else trained
 
@@ -210,6 +220,7 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
 
     Each run is locked for as long as the pack takes; one that another sweep holds is told as busy, or waited for.
     """
+    load_plugins(workplace.plugins)
     with ExitStack() as locks:
         held = []
         for spec in pack:
@@ -228,10 +239,11 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
 def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
     # Where the products are said to be float32 they are, on every device.
     torch.backends.cudnn.allow_tf32 = False
+    notes: dict[str, str] = {}
     with _threads(workplace.threads):
         try:
             dataset = datasets.load(pack[0].dataset, str(choose_device(workplace.device)), workplace.data_dir)
-            errors = _train(_untrained(pack, workplace), dataset, workplace)
+            errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
         except Exception as error:
             errors = {spec.run_id: error for spec in pack}
     for spec in pack:
@@ -239,9 +251,9 @@ def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Ou
             try:
                 if spec.run_id in errors:
                     raise errors[spec.run_id]
-                trained: Encoded | Outcome = _encode(spec, dataset, workplace)
+                trained: Encoded | Outcome = _encode(spec, dataset, workplace, notes.get(spec.run_id, ""))
             except Exception as error:
-                trained = _fail(spec, error, workplace)
+                trained = _fail(spec.run_id, error, workplace)
         yield trained
 
 
@@ -256,23 +268,32 @@ def _untrained(pack: Pack, workplace: Workplace) -> list[RunSpec]:
     return untrained
 
 
-def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace) -> dict[str, Exception]:
-    """Train runs, from their checkpoints where there are any, and store each; returns why runs failed."""
+def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dict[str, str]) -> dict[str, Exception]:
+    """Train runs, from their checkpoints where there are any, and store each; returns why runs failed.
+
+    Args:
+        notes: takes what is worth knowing of a run.
+    """
     standing = defaultdict(list)  # by the step from which they go on
     for spec in specs:
         checkpoint, damaged = run_folder(workplace.out, spec.run_id).read_checkpoint()
-        for told in damaged:
-            print(f"{spec.run_id}: {told}; an older one is used, or none", file=sys.stderr, flush=True)
+        if damaged:
+            standing_at = f"it went on from step {checkpoint.step}" if checkpoint else "it began anew"
+            notes[spec.run_id] = f"{'; '.join(damaged)}; {standing_at}"
         standing[checkpoint.step if checkpoint else 0].append((spec, checkpoint))
     errors: dict[str, Exception] = {}
     for runs in standing.values():
         specs, checkpoints = zip(*runs, strict=True)
-        errors |= _train_together(specs, None if None in checkpoints else checkpoints, dataset, workplace)
+        errors |= _train_together(specs, None if None in checkpoints else checkpoints, dataset, workplace, notes)
     return errors
 
 
 def _train_together(
-    specs: Pack, resume: Sequence[Checkpoint] | None, dataset: FactorDataset, workplace: Workplace
+    specs: Pack,
+    resume: Sequence[Checkpoint] | None,
+    dataset: FactorDataset,
+    workplace: Workplace,
+    notes: dict[str, str],
 ) -> dict[str, Exception]:
     """Train runs that stand at one step as a pack.
 
@@ -293,15 +314,15 @@ def _train_together(
         return errors
     except DamagedError as error:
         for spec in specs:
-            print(f"{spec.run_id}: {error}; it begins anew", file=sys.stderr, flush=True)
+            notes[spec.run_id] = f"{error}; it began anew"
             run_folder(workplace.out, spec.run_id).clear_checkpoints()
-        return _train(specs, dataset, workplace)
+        return _train(specs, dataset, workplace, notes)
     except Exception as error:
         if len(specs) == 1:
             return {specs[0].run_id: error}
     # Here the error, and with it what its frames held on the device, is gone.
     half = len(specs) // 2
-    return _train(specs[:half], dataset, workplace) | _train(specs[half:], dataset, workplace)
+    return _train(specs[:half], dataset, workplace, notes) | _train(specs[half:], dataset, workplace, notes)
 
 
 def _saver(specs: Pack, workplace: Workplace) -> Save:
@@ -321,7 +342,7 @@ def _saver(specs: Pack, workplace: Workplace) -> Save:
     return save
 
 
-def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Encoded:
+def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: str) -> Encoded:
     """What the metrics need of a stored model, and its pictures, made on the device."""
     folder = run_folder(workplace.out, spec.run_id)
     folder.write_progress({"phase": "scoring"})
@@ -336,22 +357,33 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace) -> Enco
         folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
         measures = measure(method, networks, dataset, rows, spec)
         picture_run(folder, measures)
-    return Encoded(spec, encode_table(method, networks, dataset, rows), measures)
+    return Encoded(spec, encode_table(method, networks, dataset, rows), measures, note)
+
+
+def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
+    """Score runs that another process has encoded."""
+    load_plugins(workplace.plugins)
+    for encoded in runs:
+        with ExitStack() as locks:
+            run_folder(workplace.out, encoded.run_id).lock(locks, True, isolation.interrupted)
+            if is_done(encoded.spec, workplace):  # another sweep's work
+                yield Outcome(encoded.run_id, finished=True, note=encoded.note)
+            else:
+                yield score(encoded, workplace)
 
 
 def score(encoded: Encoded, workplace: Workplace) -> Outcome:
     """Apply the metrics that are missing and store the run's end; a metric that fails costs its cell."""
-    load_plugins(workplace.plugins)
-    spec, folder = encoded.spec, run_folder(workplace.out, encoded.spec.run_id)
+    run_id, folder = encoded.run_id, run_folder(workplace.out, encoded.run_id)
     try:
         with _threads(workplace.threads):
             errors = _score(encoded, workplace, folder)
         reason = "; ".join(f"{metric}: {error}" for metric, error in errors.items())
         folder.write_json("status.json", {"state": "finished", "reason": reason})
         folder.clear_progress()
-        return Outcome(spec.run_id, finished=not errors, reason=reason)
+        return Outcome(run_id, finished=not errors, reason=reason, note=encoded.note)
     except Exception as error:
-        return _fail(spec, error, workplace)
+        return _fail(run_id, error, workplace)
 
 
 def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[str, str]:
@@ -375,15 +407,15 @@ def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[st
     return errors
 
 
-def _fail(spec: RunSpec, error: Exception, workplace: Workplace) -> Outcome:
+def _fail(run_id: str, error: Exception, workplace: Workplace) -> Outcome:
     """Store and tell that the run failed."""
-    folder, reason = run_folder(workplace.out, spec.run_id), _one_line(error)
+    folder, reason = run_folder(workplace.out, run_id), _one_line(error)
     trace = "".join(traceback.format_exception(error))
     with suppress(OSError):  # a full disk may be the failure itself
         folder.write_json("status.json", {"state": "failed", "reason": reason, "traceback": trace})
     with suppress(OSError):
         folder.clear_progress()
-    return Outcome(spec.run_id, finished=False, reason=reason)
+    return Outcome(run_id, finished=False, reason=reason)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -188,8 +188,9 @@ class RunFolder:
     def write_progress(self, content: dict[str, Any]) -> None:
         """Say how far the run is; a reader may see it late, and losing it loses nothing."""
         temporary = self.path / ".progress.json.tmp"
-        temporary.write_text(json.dumps(content))
-        temporary.replace(self.path / "progress.json")
+        with suppress(OSError):
+            temporary.write_text(json.dumps(content))
+            temporary.replace(self.path / "progress.json")
 
     def clear_progress(self) -> None:
         (self.path / "progress.json").unlink(missing_ok=True)

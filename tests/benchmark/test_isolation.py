@@ -1,15 +1,19 @@
 """Whatever becomes of one run costs that run alone."""
 
+import hashlib
 import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmark import isolation
 from benchmark.isolation import MOST_OUTPUT, call_isolated
-from benchmark.scheduler import LOG, Workplace, is_done, run_all
+from benchmark.plugins import load_plugins
+from benchmark.scheduler import LOG, Outcome, Workplace, is_done, run_all, score_beside_training
 from benchmark.spec import RunSpec
 from benchmark.store import run_folder
 
@@ -134,6 +138,17 @@ def moody(table, rng):
         raise ValueError("not today")
     return {"score": 1.0}
 '''
+DEADLY = '''
+import sys
+from metrics import register
+
+@register(version=1, chance="0", ceiling="1", reference="none")
+def deadly(table, rng):
+    """Ends the process that scores the run whose stream begins so."""
+    if rng.random() == FIRST:
+        sys.exit(7)
+    return {"score": 1.0}
+'''
 REASONS = {
     1: "RuntimeError: bad luck",
     2: "DivergenceError: the loss is infinite or nan from step 1 on",
@@ -142,6 +157,27 @@ REASONS = {
     5: "MemoryError: no memory left",
     6: "ProcessError: it ended its process with exit code 5",
 }
+
+
+def test_training_in_one_process_and_scoring_in_others_is_as_isolated(tmp_path):
+    """As on a GPU: a pack's process that dies costs the run at fault, and a scoring that dies its own."""
+    plugins = tmp_path / "faulty.py", tmp_path / "deadly.py"
+    entropy = hashlib.sha256(b"8/metric deadly").digest()[:8]  # of seed 8
+    first = np.random.default_rng(int.from_bytes(entropy, "big") >> 1).random()
+    for path, text in zip(plugins, (FAULTY, DEADLY.replace("FIRST", repr(first))), strict=True):
+        path.write_text(text)
+    assert load_plugins(plugins) == []
+    place = Workplace(tmp_path, "cpu", metrics=["mig", "deadly"], plugins=plugins)
+    specs = [RunSpec("faulty", {"kind": kind}, "dsprites_mini", steps=2, seed=kind) for kind in (0, 6, 8)]
+    outcomes = {outcome.run_id: outcome for outcome in score_beside_training([specs], place)}
+    sound, exits, scored_badly = (outcomes[spec.run_id] for spec in specs)
+    assert sound == Outcome(specs[0].run_id, finished=True)
+    assert exits.reason == REASONS[6]
+    assert scored_badly.reason == "ProcessError: it ended its process with exit code 7"
+    # What was trained stays: the same command scores it alone.
+    assert run_folder(tmp_path, specs[2].run_id).trained
+    (again,) = score_beside_training([specs[2:]], replace(place, metrics=["mig"]))
+    assert again.finished
 
 
 @pytest.mark.slow
@@ -153,8 +189,6 @@ def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
     isolation_place = Workplace(
         tmp_path, device="cpu", jobs=2, metrics=["mig", "moody"], plugins=plugins, timeout=10, checkpoint_seconds=1000
     )
-    from benchmark.plugins import load_plugins
-
     load_plugins(plugins)
     specs = [
         RunSpec("faulty", {"kind": kind}, "dsprites_mini", seed=seed, steps=2) for kind in range(8) for seed in (0, 1)

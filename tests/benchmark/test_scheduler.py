@@ -7,7 +7,7 @@ import torch
 import metrics
 from benchmark import harness, scheduler
 from benchmark.harness import DivergenceError
-from benchmark.scheduler import Workplace, execute, is_done, run_all, train_here_score_beside
+from benchmark.scheduler import Workplace, execute, is_done, run_all, score_beside_training
 from benchmark.spec import RunSpec
 from benchmark.store import run_folder
 from metrics import Metric
@@ -202,7 +202,7 @@ def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
 def test_scoring_beside_training_changes_nothing(finished, tmp_path):
     packs = [SPECS[:1], SPECS[1:2]]
     workplace = Workplace(tmp_path, device="cpu", metrics=["mig", "beta_vae_score"])
-    outcomes = list(train_here_score_beside(packs, workplace))
+    outcomes = list(score_beside_training(packs, workplace))
     assert sorted(outcome.run_id for outcome in outcomes if outcome.finished) == sorted(s.run_id for s in SPECS[:2])
     for spec in SPECS[:2]:
         ours, theirs = (run_folder(out, spec.run_id).read_json("scores.json") for out in (tmp_path, finished))
@@ -261,24 +261,27 @@ def test_a_broken_training_goes_on(finished, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("damaged", "steps_left"), [(1, 2), (2, 4)])
-def test_damaged_checkpoints_are_told_and_older_ones_used(finished, tmp_path, monkeypatch, capfd, damaged, steps_left):
+def test_damaged_checkpoints_are_told_and_older_ones_used(finished, tmp_path, monkeypatch, damaged, steps_left):
     folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
     newest_first = sorted(folder.path.glob("checkpoint*"), key=lambda path: -path.stat().st_mtime_ns)
     for path in newest_first[:damaged]:
         path.write_bytes(path.read_bytes()[:-1])
     steps = _steps_taken(monkeypatch)
-    assert _execute(_workplace(tmp_path)).finished
+    outcome = _execute(_workplace(tmp_path))
+    assert outcome.finished
     assert len(steps) == steps_left
-    assert capfd.readouterr().err.count("checksum does not match") == damaged
+    assert outcome.note.count("checksum does not match") == damaged
+    assert outcome.note.endswith("it began anew" if damaged == 2 else "it went on from step 2")
     _assert_as_unbroken(folder, finished)
 
 
-def test_a_checkpoint_that_does_not_fit_is_told_and_training_begins_anew(finished, tmp_path, monkeypatch, capfd):
+def test_a_checkpoint_that_does_not_fit_is_told_and_training_begins_anew(finished, tmp_path, monkeypatch):
     folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
     checkpoint, _ = folder.read_checkpoint()
     folder.clear_checkpoints()
     tensors = {name: value for name, value in checkpoint.tensors.items() if "decoder" not in name}
     folder.write_checkpoint(replace(checkpoint, tensors=tensors))
-    assert _execute(_workplace(tmp_path)).finished
-    assert "does not fit this method" in capfd.readouterr().err
+    outcome = _execute(_workplace(tmp_path))
+    assert outcome.finished
+    assert "does not fit this method" in outcome.note
     _assert_as_unbroken(folder, finished)

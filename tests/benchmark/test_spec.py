@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+import methods
 from benchmark import datasets
 from benchmark.errors import UsageError
 from benchmark.presets import PRESETS
@@ -20,6 +21,45 @@ def test_run_ids_never_change():
         "betavae-beta4-dsprites-quick-s0-e54d32876e",
         "betavae-beta0.5-dsprites_mini-standard-s3-767940ef41",
     ]
+
+
+# A method that is changed so that its results change gets a new version, and so a new key here.
+KEYS = {
+    "adagvae": "7ba393653d",
+    "adamlvae": "5f69b077ad",
+    "annealedvae": "54b1a7bd60",
+    "betatcvae": "9ea28376df",
+    "betavae": "e54d32876e",
+    "constrained_vae": "ab756ea6af",
+    "dcign": "587d0edfba",
+    "dipvae_i": "d69a6969ba",
+    "dipvae_ii": "6363017485",
+    "factorvae": "741ee23de3",
+    "ground_truth": "9a758807ba",
+    "hfs": "0a1f8f5dab",
+    "ica": "40e94d34d7",
+    "infogan": "17db4c540d",
+    "pca": "43937b6dcc",
+    "pixels": "780744eb4e",
+    "qlae": "7d5a689ec9",
+    "vae": "67923d26d8",
+    "vae_untrained": "90ba3a46aa",
+}
+
+
+@pytest.mark.parametrize("method", KEYS)
+def test_keys_of_methods_never_change(method):
+    assert RunSpec(method).run_id.endswith(f"-dsprites-quick-s0-{KEYS[method]}")
+
+
+def test_every_method_has_a_golden_key():
+    assert {name for name in methods.REGISTRY if methods.REGISTRY[name].__module__.startswith("methods.")} == {*KEYS}
+
+
+def test_a_new_version_of_a_method_is_another_run(monkeypatch):
+    before = RunSpec("vae").run_id
+    monkeypatch.setattr(methods.REGISTRY["vae"], "version", 2)
+    assert RunSpec("vae").run_id != before
 
 
 def test_names_are_readable():

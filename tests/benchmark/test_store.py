@@ -1,9 +1,20 @@
 import json
+import resource
+import shutil
 import stat
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import nn
 
+from benchmark.checkpoint import Checkpoint
+from benchmark.datasets import packed
+from benchmark.leaderboard import write_tables
+from benchmark.pictures import save_picture
 from benchmark.store import RunFolder, run_folder, stored_runs, write_atomically
 
 
@@ -16,14 +27,78 @@ def test_write_replaces_whole_files(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file.txt"
-    write_atomically(path, b"old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+CHECKPOINT = Checkpoint(3, {"w": torch.arange(1000.0)}, [], 0, 1.0)
+WRITERS = {
+    "bytes": lambda folder: write_atomically(folder / "file.txt", b"word" * 1000),
+    "json": lambda folder: RunFolder(folder).write_json("scores.json", {"a": list(range(1000))}),
+    "arrays": lambda folder: RunFolder(folder).write_arrays("probe.npz", {"a": np.random.default_rng(0).random(999)}),
+    "training": lambda folder: RunFolder(folder).write_training(
+        nn.ModuleDict({"a": nn.Linear(30, 30)}), [{"step": step} for step in range(500)], {"pack": 1, "a": "b" * 3000}
+    ),
+    "checkpoint": lambda folder: RunFolder(folder).write_checkpoint(CHECKPOINT),
+    "picture": lambda folder: save_picture(Image.effect_noise((64, 64), 50), folder / "scores.png"),
+    "tables": lambda folder: write_tables(folder),
+    "cache": lambda folder: packed._write(folder / "a.bits", [np.zeros((9, 500), np.uint8)]),
+}
+
+
+def _fail_to_open(patch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    patch.setattr("tempfile.mkstemp", fail)
+    patch.setattr(Path, "open", fail)
+
+
+def _fail_in_mid_write(patch):
+    """The system itself refuses more than so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    patch.callback(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+
+
+def _fail_before_the_rename(patch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    patch.setattr(Path, "replace", fail)
+
+
+class _Patch(ExitStack):
+    def setattr(self, target, *rest):
+        patch = pytest.MonkeyPatch()
+        self.callback(patch.undo)
+        patch.setattr(target, *rest)
+
+
+def _contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("fail", [_fail_to_open, _fail_in_mid_write, _fail_before_the_rename])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_failed_write_keeps_what_was_there(tmp_path, writer, fail):
+    if writer == "tables":
+        shutil.copytree(Path(__file__).parents[1] / "data" / "golden" / "runs", tmp_path / "runs")
+    for _ in range(2):  # a checkpoint fills two slots in turn
+        WRITERS[writer](tmp_path)
+    before = _contents(tmp_path)
+    for path in before:
+        if "runs" not in path.parts and not path.name.startswith("checkpoint"):
+            path.write_bytes(b"old")
+    old = _contents(tmp_path)
+    with _Patch() as patch, pytest.raises(OSError, match=r"Errno (5|27|28)\]"):
+        fail(patch)
+        WRITERS[writer](tmp_path)
+    assert _contents(tmp_path) == old
+    WRITERS[writer](tmp_path)
+    assert _contents(tmp_path).keys() == before.keys()
+    assert b"old" not in _contents(tmp_path).values()
+
+
+def test_progress_that_cannot_be_written_is_no_matter(tmp_path):
+    RunFolder(tmp_path / "absent").write_progress({"phase": "training"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_states(tmp_path):
