@@ -1,6 +1,7 @@
 """Figures of the same tables, and pictures of each run: pure functions of what is stored."""
 
 import io
+import re
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -65,6 +66,7 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
 def block_name(block: pd.DataFrame) -> str:
     """A folder name for runs that compare: `dsprites-quick`, with what departs from the ordinary."""
     dataset, source, preset, steps, protocol = block[BLOCK].iloc[0]
+    source = re.sub(r"[^\w.-]", "_", source)  # which a plugin or a stored file may call anything
     parts = [dataset, *([] if source == "rendered" else [source]), preset]
     if preset not in PRESETS or dataset not in datasets.REGISTRY:
         return "-".join([*parts, f"{steps}steps", protocol])
@@ -302,7 +304,7 @@ def _panels(
     """A figure of so many panels, each of that height in inches."""
     columns = 2 if count == 4 else min(count, PANELS_A_ROW)
     rows = -(-count // columns)
-    sns.set_theme(style="whitegrid", context="notebook")
+    sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})  # a $ in a name is a $
     figure = Figure(figsize=(4.6 * columns + 0.6, height * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
     for empty in grid.flat[count:]:
