@@ -38,7 +38,10 @@ def _compare(folders: Sequence[RunFolder]) -> None:
         return
     codes = {folder: stored["codes"] for folder in folders if (stored := folder.read_arrays("probe.npz"))}
     narrow = all(each.shape[1] <= WIDE for each in codes.values())
-    scores = _score(codes) if len(codes) > 1 and narrow else {}
+    try:
+        scores = _score(codes) if len(codes) > 1 and narrow else {}
+    except ValueError:  # codes of different images, or of latents too faint to compare
+        scores = {}
     for folder in folders:
         folder.write_json("agreement.json", known | {"values": scores.get(folder, {})})
 
@@ -56,4 +59,5 @@ def _kl_per_latent(folder: RunFolder) -> np.ndarray:
     """Each latent's KL in nats, as measured on the run's test rows; none where the method has no posterior."""
     measures = folder.read_json("scores.json").get("measures", {})
     named = {name.removeprefix(KL_PER_LATENT): kl for name, kl in measures.items() if name.startswith(KL_PER_LATENT)}
-    return np.array([named[j] for j in sorted(named, key=int)])
+    latents = [str(j) for j in range(len(named))]
+    return np.array([named[j] for j in latents if j in named])

@@ -6,7 +6,6 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.table import Table as TextTable
 
 import methods
 from benchmark import datasets, display
-from benchmark.errors import UsageError, unknown
+from benchmark.errors import UsageError, one_line, unknown
 from benchmark.plugins import load_plugins
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec, Setting, expand, find_method, protocol_digest
@@ -29,7 +28,9 @@ LISTS = ("methods", "metrics", "datasets", "presets")
 BACKENDS = ("local", "dask")
 DEVICES = ("auto", "cpu", "cuda")
 INTERRUPTED = 130
-MOST_SEEDS, GREATEST_SEED = 100_000, 10**9
+MOST_SEEDS, GREATEST = 100_000, 10**9  # the latter of seeds and all other whole numbers
+MOST_DIGITS = 30  # that are read at all
+LONGEST_NAME = 200  # characters, about, of what is stored under the output folder
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
 
 
@@ -50,13 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands = {"run": _run, "list": _list, "score": _score, "leaderboard": _leaderboard, "check": _check}
         return commands[command](given)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"error: {error.strerror or error}: {error.filename or 'the disk'}; what was stored is kept.",
-            file=sys.stderr,
-        )
+        told = one_line(f"{error.strerror or error}: {error.filename or 'the disk'}")
+        print(f"error: {told}; what was stored is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -111,9 +110,9 @@ def _add_plugin(parser: Parser) -> None:
 
 def _load_plugins(options: Mapping[str, Any]) -> tuple[Path, ...]:
     """Load the plugins that are asked for, and those that are installed; what breaks is one warning."""
-    files = tuple(Path(file).absolute() for file in options.get("plugin") or ())
+    files = tuple(_path("plugin", file).absolute() for file in options.get("plugin") or ())
     for warning in load_plugins(files):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     return files
 
 
@@ -146,8 +145,9 @@ def _run(given: Sequence[str]) -> int:
     workplace = replace(_workplace(options), plugins=plugins)
     todo = [spec for spec in specs if not is_done(spec, workplace)]
     if options["dry_run"]:
+        waiting = {spec.run_id for spec in todo}
         for spec in specs:
-            print(f"{spec.run_id}  {'to do' if spec in todo else 'done'}")
+            print(f"{spec.run_id}  {'to do' if spec.run_id in waiting else 'done'}")
         print(f"{len(specs)} runs, {len(todo)} to do")
         return 0
 
@@ -170,21 +170,26 @@ def _options(parser: Parser, given: Sequence[str]) -> dict[str, Any]:
     spoken, rest = parser.parse_known_args(list(given))
     flags = sorted(flag for action in parser._actions for flag in action.option_strings)
     if rest:
-        raise unknown("option", rest[0].split("=")[0], flags)
+        raise unknown("option", rest[0].partition("=")[0] or rest[0], flags)
     values = {name: value for name, value in vars(spoken).items() if value is not None}
     config = values.pop("config", None)
-    stored = _read_config(Path(config), set(vars(spoken)) - {"config"}) if config else {}
+    stored = {} if config is None else _read_config(_path("config", config), set(vars(spoken)) - {"config"})
     return DEFAULTS | stored | values
 
 
 def _read_config(path: Path, known: set[str]) -> dict[str, Any]:
     """Options from a TOML file: `methods = ["vae", "betavae"]`, `betas = [1, 4]`, `set = {"betavae.beta" = [1, 4]}`."""
     try:
-        content = tomllib.loads(path.read_text())
+        return _options_of_config(tomllib.loads(path.read_text(encoding="utf-8")), path, known)
+    except UsageError:
+        raise
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # what is no text, no TOML, too deep, or a number too long to write
         raise UsageError(f"{path} is no TOML file: {error}.") from error
+
+
+def _options_of_config(content: Mapping[str, Any], path: Path, known: set[str]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
@@ -216,7 +221,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A TOML table of tables with dotted names: `betavae.beta = 1` is the same as `"betavae.beta" = 1`."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= _flat(value, f"{prefix}{key}.") if value and isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
@@ -232,7 +237,7 @@ def _specs(options: Mapping[str, Any]) -> list[RunSpec]:
     names = sorted(methods.REGISTRY) if names == ["all"] else names
     for name in names:
         find_method(name)
-    data_dir = _path(options.get("data_dir"))
+    data_dir = _data_dir(options)
     sources = {name: datasets.load(name, "cpu", data_dir).source for name in _items("datasets", options["datasets"])}
     steps = _whole("steps", options["steps"], 1) if "steps" in options else None
     preset = options["preset"]
@@ -267,25 +272,36 @@ def _values(target: str, text: str) -> list[Setting]:
     if "choices" in told:
         return [*_items(target, text)]
     try:
-        return [float(item) for item in _items(target, text)]
+        return [_number(item) for item in _items(target, text)]
     except ValueError as error:
         raise UsageError(f"{target} is {text!r}; it takes numbers such as 1,4,16, or grid.") from error
 
 
+def _number(text: str) -> float:
+    """As `float`, which also takes 1_000 and digits of other scripts."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+
+
 def _seeds(text: str) -> list[int]:
-    seeds: list[int] = []
+    seeds: dict[int, None] = {}
     for item in _items("seeds", text):
         first, dash, last = item.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not _is_whole(first) or (dash and not _is_whole(last)):
             raise UsageError(f"seeds is {text!r}; it takes whole numbers such as 0,1,2 or a range such as 0-4.")
         low, high = int(first), int(last or first)
-        if not low <= high < low + MOST_SEEDS or high > GREATEST_SEED:
+        if not low <= high < low + MOST_SEEDS or high > GREATEST:
             raise UsageError(
                 f"seeds {item!r} is no range of seeds; write the lower one first, such as 0-4, "
-                f"{MOST_SEEDS:,} at most and none above {GREATEST_SEED:,}."
+                f"{MOST_SEEDS:,} at most and none above {GREATEST:,}."
             )
-        seeds += range(low, high + 1)
-    return seeds
+        seeds |= dict.fromkeys(range(low, high + 1))
+    return list(seeds)
 
 
 def _items(name: str, text: str) -> list[str]:
@@ -297,13 +313,42 @@ def _items(name: str, text: str) -> list[str]:
 
 
 def _whole(name: str, text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise UsageError(f"{name} is {text!r}; it takes a whole number of at least {least}.")
+    if not _is_whole(text) or not least <= int(text) <= GREATEST:
+        raise UsageError(f"{name} is {text!r}; it takes a whole number from {least} to {GREATEST:,}.")
     return int(text)
 
 
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
+def _path(name: str, text: str) -> Path:
+    """A path that the system can take, whether anything is there or not."""
+    try:
+        if not text:
+            raise ValueError("it is empty")
+        Path(text).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name} is {text!r}, which is no path ({_reason(error)}).") from error
+    return Path(text)
+
+
+def _out(text: str) -> Path:
+    """The output folder, where it stands or can be made, with room for the names of what is stored in it."""
+    folder = _path("out", text)
+    try:
+        (folder / ("x" * LONGEST_NAME) / ("x" * LONGEST_NAME)).stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
+    return folder
+
+
+def _data_dir(options: Mapping[str, Any]) -> Path | None:
+    return _path("data-dir", options["data_dir"]) if "data_dir" in options else None
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
 
 def _workplace(options: Mapping[str, Any]) -> Any:
@@ -324,19 +369,21 @@ def _workplace(options: Mapping[str, Any]) -> Any:
         raise UsageError(f"threads is {threads}; this machine has {cpu_count()} cores.")
     if options["backend"] not in BACKENDS:
         raise unknown("backend", options["backend"], BACKENDS)
-    if options.get("dask_scheduler") and options["backend"] != "dask":
+    if "dask_scheduler" in options and options["backend"] != "dask":
         raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
+    if options.get("dask_scheduler") == "":
+        raise UsageError("dask-scheduler is ''; it takes an address such as tcp://127.0.0.1:8786.")
     preset = PRESETS[options["preset"]]
-    names = chosen_metrics(_items("metrics", options["metrics"] or "all"))
+    names = chosen_metrics(_items("metrics", "all" if options["metrics"] is None else options["metrics"]))
     if options["metrics"] is None:
         names = {name: metric for name, metric in names.items() if name not in preset.left_out}
     pack = None if options["pack"] == "auto" else _whole("pack", options["pack"], 1)
     return Workplace(
-        out=Path(options["out"]),
+        out=_out(options["out"]),
         device=device,
         jobs=jobs,
         threads=threads,
-        data_dir=_path(options.get("data_dir")),
+        data_dir=_data_dir(options),
         metrics=tuple(names),
         pack=pack,
         checkpoint_seconds=_whole("checkpoint", options["checkpoint"], 0),
@@ -399,7 +446,7 @@ def _score(given: Sequence[str]) -> int:
     chosen = chosen_metrics(_items("metrics", options["metrics"]))
     seed = _whole("seed", options["seed"], 0)
     try:
-        table = Table(**_read_arrays(Path(options["file"])))
+        table = Table(**_read_arrays(_path("file", options["file"])))
     except ValueError as error:
         raise UsageError(f"{options['file']}: {error}") from error
     values: dict[str, dict[str, float]] = {}
@@ -414,7 +461,7 @@ def _score(given: Sequence[str]) -> int:
     else:
         _console().print(display.score_table(values))
     for name, reason in refused.items():
-        print(f"{name} could not score this: {reason}", file=sys.stderr)
+        print(f"{name} could not score this: {one_line(reason)}", file=sys.stderr)
     return 1 if refused else 0
 
 
@@ -423,16 +470,15 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         if path.is_file() and not zipfile.is_zipfile(path):
             raise ValueError("no archive")
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             missing = {"codes", "factors"} - set(stored)
             if missing:
                 raise UsageError(f"{path} holds no array {min(missing)!r}; codes and factors are needed.")
             return {name: stored[name] for name in ARRAYS if name in stored}
     except UsageError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cannot read {path} as an npz file of plain arrays ({reason}).") from error
+    except Exception as error:  # a file from elsewhere breaks its reader in any way, memory included
+        raise UsageError(f"cannot read {path} as an npz file of plain arrays ({_reason(error)}).") from error
 
 
 # --- leaderboard -----------------------------------------------------------------------------------
@@ -441,7 +487,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
 def _leaderboard(given: Sequence[str]) -> int:
     parser = Parser(prog="run_benchmark.py leaderboard", allow_abbrev=False)
     parser.add_argument("--out", metavar="DIR", default="results", help="output folder (default: results)")
-    out = Path(_options(parser, given)["out"])
+    out = _out(_options(parser, given)["out"])
     from benchmark.store import RUNS, stored_runs
 
     if not any(stored_runs(out)):
@@ -484,7 +530,7 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
         if blocks is None or keys in blocks:
             console = _console()
             console.print(display.board_table(keys, rows, console.width))
-    print(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}")
+    print(one_line(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}"))
 
 
 def _block_of(spec: RunSpec) -> tuple[Any, ...]:
@@ -492,6 +538,6 @@ def _block_of(spec: RunSpec) -> tuple[Any, ...]:
 
 
 def _console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal, or wide enough for every table where there is none."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)
+    """A console as wide as the terminal, or wide enough for every table where there is none; text is what it says."""
+    width = None if Console(stderr=stderr).is_terminal else PLAIN_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, emoji=False)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 2_000  # characters of a message
+
 
 class UsageError(ValueError):
     """The request cannot be carried out; the message is one sentence for the user."""
@@ -14,6 +16,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
     advice = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {', '.join(names)}."
     return UsageError(f"unknown {kind} {name!r}; {advice}")
+
+
+def one_line(text: str) -> str:
+    """The text on one line that every terminal can show: what is not printable escaped, a very long one cut."""
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} ... {shown[-LONGEST // 2 :]}"
 
 
 class DamagedError(RuntimeError):

@@ -128,7 +128,7 @@ def _values_of_run(scores: dict[str, Any]) -> Iterator[Value]:
 def _agreement_of_run(folder: RunFolder) -> Iterator[Value]:
     stored = folder.read_json("agreement.json")
     for name, value in stored.get("values", {}).items():
-        yield _name("udr", name), value, stored["version"], True, 0
+        yield _name("udr", name), value, stored.get("version"), True, 0
 
 
 @cache

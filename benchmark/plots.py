@@ -290,7 +290,7 @@ def _panels(
     """A figure of so many panels; sizes are inches, since laying out by what is drawn takes most of the time."""
     columns = 2 if count == 4 else min(count, PANELS_A_ROW)
     rows = -(-count // columns)
-    sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})
+    sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})  # a $ in a name is a $
     width = left + columns * PANEL_WIDTH + (columns - 1) * between + right
     tall = TOP + rows * height + (rows - 1) * BETWEEN_ROWS + BOTTOM
     figure = Figure(figsize=(width, tall), dpi=DPI)

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from torch import nn
 
 from benchmark.checkpoint import Checkpoint
 from benchmark.errors import DamagedError
+from benchmark.shapes import are_sound_arrays, is_sound_history, is_sound_object
 
 RUNS = "runs"
 LOCKS = "locks"
@@ -84,9 +83,9 @@ class RunFolder:
         """The JSON object in that file; empty where there is no such file or it is damaged."""
         try:
             content = json.loads((self.path / name).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return content if isinstance(content, dict) else {}
+        return content if is_sound_object(name, content) else {}
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
@@ -121,9 +120,10 @@ class RunFolder:
     def read_history(self) -> pd.DataFrame:
         """The rows of history.csv, none where the file is absent or damaged."""
         try:
-            return pd.read_csv(self.path / "history.csv")
-        except (OSError, ValueError):
+            history = pd.read_csv(self.path / "history.csv")
+        except (OSError, ValueError, OverflowError):
             return pd.DataFrame()
+        return history if is_sound_history(history) else pd.DataFrame()
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep where the training stands; the one before stays until the next is written."""
@@ -158,10 +158,11 @@ class RunFolder:
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays in that file by name, none where there is no such file or it is damaged."""
         try:
-            with np.load(self.path / name, allow_pickle=False) as stored:
-                return dict(stored)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            with (self.path / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        except Exception:  # a damaged archive breaks its reader in any way, memory included
             return {}
+        return arrays if are_sound_arrays(name, arrays) else {}
 
     def lock(self, stack: ExitStack, wait: bool, give_up: Callable[[], bool]) -> bool:
         """Keep others from this run until the stack ends; whether that could be done.
@@ -205,5 +206,5 @@ def stored_runs(out: Path) -> Iterator[RunFolder]:
     """The folders of all runs under the output folder, by name."""
     folders = (out / RUNS).iterdir() if (out / RUNS).is_dir() else iter(())
     for path in sorted(folders):
-        if (path / "spec.json").is_file():
+        if path.name.isprintable() and (path / "spec.json").is_file():
             yield RunFolder(path)

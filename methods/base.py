@@ -6,11 +6,11 @@ generator: its losses are pure functions, so that a harness may train many runs 
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from math import isfinite
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+GREATEST = 1e30  # of a hyperparameter: float32, in which losses are computed, goes little further
 Networks = Mapping[str, Callable[[Tensor], Tensor]]  # by the names that `build` gives
 Noise = Mapping[str, Tensor]  # standard normal draws, by the names that `noise_shapes` gives
 Terms = dict[str, Tensor]  # "loss" is minimised; every other entry is logged
@@ -205,9 +205,10 @@ def _checked(method: type[Method], field: Field[Any], value: Any) -> Any:
         if value not in told["choices"]:
             raise ValueError(f"{method.name}.{field.name} is {value!r}; choose from {', '.join(told['choices'])}.")
         return value
-    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     low, structural = told.get("low", -float("inf")), told.get("structural", False)
-    if not number or value < low or (structural and value != int(value)):
+    if not number or not max(low, -GREATEST) <= value <= GREATEST or (structural and value != int(value)):
         kind = "whole number" if structural else "number"
-        raise ValueError(f"{method.name}.{field.name} is {value!r}; it takes a {kind} of at least {low:g}.")
+        most = f" and at most {GREATEST:g}" if number and value > GREATEST else ""
+        raise ValueError(f"{method.name}.{field.name} is {value!r}; it takes a {kind} of at least {low:g}{most}.")
     return int(value) if structural else float(value)

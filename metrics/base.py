@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 MANY_CLASSES = "The number of unique classes"  # scikit-learn's warning of few rows of many values begins so
+GREATEST_CODE = 1e30  # far from where squares and their sums overflow
+GREATEST_VALUE = 2**53  # of a factor: beyond it float64 does not tell neighbours apart
 WIDE = 100  # codes: more are the images rather than a representation of them
 Values = dict[str, float]  # the headline number under "score", others by stable names
 
@@ -19,8 +21,8 @@ class Table:
     """Codes and ground-truth factors of the rows that a metric trains and tests on.
 
     Args:
-        codes: (N, D), finite.
-        factors: (N, K), integers; each factor takes at least two values.
+        codes: (N, D), finite, at most 1e30 in size.
+        factors: (N, K), integers, at most 2^53 in size; each factor takes at least two values.
         codes_test, factors_test: rows for testing; without them the last third of the rows tests.
         factor_names: K names, "factor_0" and so on by default.
 
@@ -50,7 +52,7 @@ class Table:
         if (self.codes.shape[1], self.factors.shape[1]) != (self.codes_test.shape[1], self.factors_test.shape[1]):
             raise ValueError("training and test rows have different numbers of columns.")
         numbered = [f"factor_{k}" for k in range(self.factors.shape[1])]
-        self.factor_names = tuple(map(str, numbered if factor_names is None else np.atleast_1d(factor_names)))
+        self.factor_names = tuple(numbered if factor_names is None else _names(factor_names))
         if len(set(self.factor_names)) != self.factors.shape[1]:
             raise ValueError(
                 f"factor_names are {self.factor_names}; one name for each factor is needed, all different."
@@ -58,6 +60,13 @@ class Table:
         for k, name in enumerate(self.factor_names):
             if (self.factors[:, k] == self.factors[0, k]).all():
                 raise ValueError(f"factor {name!r} takes one value only in the training rows; leave it out.")
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    names = np.atleast_1d(given)
+    if names.dtype.kind != "U" or names.ndim > 1 or not all(name and name.isprintable() for name in names.tolist()):
+        raise ValueError(f"factor_names are {names.dtype} of shape {names.shape}; a list of printable texts is needed.")
+    return names.tolist()
 
 
 def _rows(codes: ArrayLike, factors: ArrayLike, codes_name: str, factors_name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -70,6 +79,9 @@ def _rows(codes: ArrayLike, factors: ArrayLike, codes_name: str, factors_name: s
             raise ValueError(f"{name} has shape {array.shape}; (rows, columns) are needed.")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds nan or infinity.")
+        greatest = max(-float(array.min()), float(array.max()))
+        if greatest > (most := GREATEST_CODE if name == codes_name else GREATEST_VALUE):
+            raise ValueError(f"{name} holds numbers as large as {greatest:.3g}; at most {most:.3g} is possible.")
         arrays.append(array)
     if len(arrays[0]) != len(arrays[1]):
         lengths = f"{codes_name} has {len(arrays[0])} rows and {factors_name} {len(arrays[1])}"

@@ -11,10 +11,11 @@ from metrics.base import Table
 def standardise(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """Codes of training and test rows with mean 0 and variance 1 over the training rows.
 
-    A code that never varies in the training rows becomes 0.
+    A code that never varies in the training rows, or too little for a variance, becomes 0.
     """
-    varies = np.ptp(table.codes, axis=0) > 0
-    mean, deviation = table.codes.mean(0), np.where(varies, table.codes.std(0), 1)
+    deviation = table.codes.std(0)
+    varies = (np.ptp(table.codes, axis=0) > 0) & (deviation > 0)
+    mean, deviation = table.codes.mean(0), np.where(varies, deviation, 1)
     train, test = ((codes - mean) / deviation for codes in (table.codes, table.codes_test))
     return np.where(varies, train, 0), np.where(varies, test, 0)
 

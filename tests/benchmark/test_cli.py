@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,12 +85,37 @@ def test_identical_commands_give_identical_scores(tmp_path):
         ("--seeds -1", "seeds is '-1'"),
         ("--seeds 0-99999999999999999999", "is no range of seeds"),
         ("--threads 100000", "threads is 100000; this machine has"),
-        ("--steps 0", "steps is '0'; it takes a whole number of at least 1."),
+        ("--steps 0", "steps is '0'; it takes a whole number from 1 to 1,000,000,000."),
         ("--steps 1.5", "steps is '1.5'"),
         ("--jobs 0", "jobs is '0'"),
         ("--threads no", "threads is 'no'"),
         ("--device gpu", "device is 'gpu'; choose from auto, cpu, cuda."),
         ("--stepz 3", "unknown option '--stepz'; did you mean '--steps'?"),
+        ("--steps 1٣", "steps is '1٣'; it takes a whole number from 1 to 1,000,000,000."),
+        (f"--steps {10**400}", "it takes a whole number from 1 to 1,000,000,000."),
+        (f"--steps {'9' * 5000}", "it takes a whole number from 1 to 1,000,000,000."),
+        ("--seeds ٣", "seeds is '٣'; it takes whole numbers"),
+        (f"--seeds 0-{'9' * 5000}", "it takes whole numbers"),
+        ("--betas 1_000", "betavae.beta is '1_000'; it takes numbers"),
+        ("--betas ٣", "betavae.beta is '٣'; it takes numbers"),
+        ("--betas 1e300", "betavae.beta is 1e+300; it takes a number of at least 0 and at most 1e+30."),
+        ("--metrics=", "metrics is ''"),
+        ("--data-dir=", "data-dir is '', which is no path (it is empty)."),
+        ("--config=", "config is '', which is no path"),
+        ("--plugin=", "plugin is '', which is no path"),
+        ("--out= --dry-run", "out is '', which is no path"),
+        ("--out a\x00b --dry-run", r"out is 'a\x00b', which is no path"),
+        (f"--out {'a' * 300} --dry-run", "which is no path (File name too long)."),
+        (f"--out {'a/' * 1900} --dry-run", "File name too long"),
+        (f"--plugin {'a' * 300}", "which is no path (File name too long)."),
+        ("--config a\x00b", r"config is 'a\x00b', which is no path"),
+        ("--backend dask --dask-scheduler= --dry-run", "dask-scheduler is ''"),
+        ("--dask-scheduler=", "add --backend dask"),
+        ("=1+1", "unknown command '=1+1'"),
+        ("--dry-run =1+1", "unknown option '=1+1'"),
+        ("--config \x1b[31m.toml", r"cannot read \x1b[31m.toml: No such file or directory."),
+        ("score a\x00b", r"file is 'a\x00b', which is no path"),
+        (f"leaderboard --out {'a' * 300}", "which is no path (File name too long)."),
         ("--methods", "--methods"),
         ("rnu", "unknown command 'rnu'; did you mean 'run'?"),
         ("list method", "did you mean 'methods'?"),
@@ -109,6 +135,26 @@ def test_bad_usage_is_one_sentence(command, message, tmp_path, capsys, monkeypat
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_name_on_two_lines_stays_on_one(capsys):
+    assert main(["--config", "two\nlines.toml"]) == 2
+    assert capsys.readouterr().err == "error: cannot read two\\nlines.toml: No such file or directory.\n"
+
+
+def test_a_folder_whose_name_is_no_text_is_told_of(tmp_path):
+    """A process of its own, as its output is as strict as a terminal's."""
+    out = tmp_path / os.fsdecode(b"\xff")
+    shutil.copytree(ROOT / "tests" / "data" / "golden" / "runs", out / "runs")
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "leaderboard", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert r"\udcff/leaderboard.csv" in done.stdout
+
+
+def test_many_seeds_are_listed_in_time(out, capsys):
+    assert main(["--methods", "vae", "--seeds", "0-9999,0-9999", "--dry-run", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("10000 runs, 10000 to do\n")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -202,6 +248,14 @@ def test_config_file(tmp_path, capsys):
         ("methods = [[1]]", "methods in"),
         ("betas = []", "betavae.beta is ''"),
         ("config = 'a'", "unknown option in"),
+        ("a = " + "[" * 5000, "is no TOML file"),
+        (f"set{'.a' * 3000} = 1", "is no TOML file"),
+        ("steps = " + "9" * 5000, "is no TOML file"),
+        ("steps = 0x" + "f" * 5000, "is no TOML file"),
+        ("[set]\nbetavae = {}", "betavae in"),
+        ("[set]\nbetavae.beta = {}", "betavae.beta in"),
+        ("metrics = []", "metrics is ''"),
+        ("betas = 1e300", "at most 1e+30"),
     ],
 )
 def test_bad_config_files(tmp_path, capsys, text, message):

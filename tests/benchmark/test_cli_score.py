@@ -1,4 +1,5 @@
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -54,6 +55,13 @@ def test_without_test_rows_the_last_third_tests(tmp_path, capsys):
         ({"codes_test": None}, "go together"),
         ({"factor_names": np.array(["a", "a", "b", "c", "d"])}, "factor_names"),
         ({"factor_names": np.array(3)}, "factor_names"),
+        ({"factor_names": np.arange(5)}, "a list of printable texts is needed"),
+        ({"factor_names": np.array([["a"], ["b"], ["c"], ["d"], ["e"]])}, "a list of printable texts is needed"),
+        ({"factor_names": np.array(["a", "b", "c", "d", "e\n"])}, "a list of printable texts is needed"),
+        ({"factor_names": np.array(["a", "b", "c", "d", "\ud800"])}, "a list of printable texts is needed"),
+        ({"codes": np.full((600, 5), 1e300)}, "codes holds numbers as large as 1e+300; at most 1e+30 is possible"),
+        ({"codes_test": np.full((300, 5), 1e300)}, "codes_test holds numbers as large as 1e+300; at most 1e+30"),
+        ({"factors": ARRAYS["factors"] * 10**17}, "factors holds numbers as large as"),
     ],
 )
 def test_bad_arrays_are_one_sentence(tmp_path, capsys, changes, message):
@@ -75,6 +83,37 @@ def test_files_that_are_no_npz(tmp_path, capsys):
         assert printed.count("\n") == 1
     assert main(["score"]) == 2
     assert "FILE.npz" in capsys.readouterr().err
+
+
+def _archive(path, member):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("factors.npy", member)
+        archive.writestr("codes.npy", member)
+    return path
+
+
+@pytest.mark.parametrize("shape", ["(10**12,)", "(1000000000000000,)", f"({10**30},)", "(1.5,)"])
+def test_a_header_that_promises_too_much(tmp_path, capsys, shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    path = _archive(tmp_path / "codes.npz", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    assert main(["score", str(path)]) == 2
+    printed = capsys.readouterr().err
+    assert "cannot read" in printed
+    assert printed.count("\n") == 1
+
+
+def test_markup_in_names_is_text(tmp_path, capsys):
+    names = np.array(["[red]", "[/red]", ":boom:", "=1+1", "$x_{"])
+    assert main(["score", _file(tmp_path, factor_names=names), "--metrics", "mig"]) == 0
+    printed = capsys.readouterr().out
+    for name in names:
+        assert f"gap_{name} " in printed
+
+
+def test_codes_too_faint_for_a_variance_have_values(tmp_path, capsys):
+    path = _file(tmp_path, codes=ARRAYS["codes"] * 1e-300, codes_test=ARRAYS["codes_test"] * 1e-300)
+    assert main(["score", path, "--metrics", "mig,explicitness", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"mig", "explicitness"}
 
 
 def test_constant_codes_and_one_code_have_values(tmp_path, capsys):

@@ -159,3 +159,50 @@ def test_progress_comes_and_goes(tmp_path):
     folder.clear_progress()
     folder.clear_progress()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("spec.json", '{"method": "../../x"}'),
+        ("spec.json", '{"method_version": "1"}'),
+        ("spec.json", '{"hyperparameters": {"beta": NaN}}'),
+        ("spec.json", '{"hyperparameters": {"beta": "two\\nlines"}}'),
+        ("spec.json", '{"protocol": {"steps": 1e999}}'),
+        ("spec.json", '{"protocol": ' + "[" * 50 + "]" * 50 + "}"),
+        ("spec.json", '{"protocol": ' + "[" * 5000 + "]" * 5000 + "}"),
+        ("scores.json", '{"measures": {"kl": null}}'),
+        ("scores.json", '{"measures": {"kl": 1' + "0" * 400 + "}}"),
+        ("scores.json", '{"metrics": {"[red]": {}}}'),
+        ("scores.json", '{"metrics": {"mig": {"values": {"score": "0.5"}}}}'),
+        ("environment.json", '{"seconds": 1, "pack": 0}'),
+        ("status.json", '{"state": ["finished"]}'),
+        ("status.json", '{"reason": "\\ud800"}'),
+        ("agreement.json", '{"values": [1]}'),
+    ],
+)
+def test_json_of_another_shape_reads_as_nothing(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert RunFolder(tmp_path).read_json(name) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays"),
+    [
+        ("pictures.npz", {"traversals": np.zeros((2, 3), np.uint8)}),
+        ("pictures.npz", {"originals": np.zeros((2, 1, 4, 4))}),
+        ("pictures.npz", {"reconstructions": np.zeros((2, 1, 4, 4), np.uint8)}),
+        ("probe.npz", {"codes": np.full((4, 2), np.nan)}),
+        ("probe.npz", {"codes": np.array(["a", "b"])}),
+        ("probe.npz", {"others": np.zeros((4, 2))}),
+    ],
+)
+def test_arrays_of_another_shape_read_as_nothing(tmp_path, name, arrays):
+    RunFolder(tmp_path).write_arrays(name, arrays)
+    assert RunFolder(tmp_path).read_arrays(name) == {}
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "step,loss\n1,x\n", "step,loss\n1,1e999\n"])
+def test_a_history_of_another_shape_reads_as_nothing(tmp_path, content):
+    (tmp_path / "history.csv").write_text(content)
+    assert RunFolder(tmp_path).read_history().empty
