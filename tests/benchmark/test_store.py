@@ -164,7 +164,6 @@ def test_progress_comes_and_goes(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("spec.json", '{"method": "../../x"}'),
         ("spec.json", '{"method_version": "1"}'),
         ("spec.json", '{"hyperparameters": {"beta": NaN}}'),
         ("spec.json", '{"hyperparameters": {"beta": "two\\nlines"}}'),
