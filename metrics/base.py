@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 MANY_CLASSES = "The number of unique classes"  # scikit-learn's warning of few rows of many values begins so
-GREATEST_CODE = 1e30  # far from where squares and their sums overflow
+GREATEST_CODE = 1e100  # far from where squares and their sums overflow
 GREATEST_VALUE = 2**53  # of a factor: beyond it float64 does not tell neighbours apart
 WIDE = 100  # codes: more are the images rather than a representation of them
 Values = dict[str, float]  # the headline number under "score", others by stable names
@@ -21,7 +21,7 @@ class Table:
     """Codes and ground-truth factors of the rows that a metric trains and tests on.
 
     Args:
-        codes: (N, D), finite, at most 1e30 in size.
+        codes: (N, D), finite, at most 1e100 in size.
         factors: (N, K), integers, at most 2^53 in size; each factor takes at least two values.
         codes_test, factors_test: rows for testing; without them the last third of the rows tests.
         factor_names: K names, "factor_0" and so on by default.

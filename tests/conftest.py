@@ -4,9 +4,12 @@ import os
 
 import pytest
 import torch
+from hypothesis import settings
 
 from benchmark import datasets, plugins
 from benchmark.datasets.base import FactorDataset
+
+settings.register_profile("whole")
 
 
 @pytest.fixture(scope="session", autouse=True)

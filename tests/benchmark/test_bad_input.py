@@ -28,10 +28,11 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "runs"
 BAD, DONE = 2, 0
 
 
-def tries(number):
-    """So many inputs, the same ones every time."""
+def tries(whole, everyday=None):
+    """So many inputs, the same ones every time; with `--hypothesis-profile whole` all, on other days a fifth."""
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
     phases = [Phase.explicit, Phase.generate]  # nothing to learn from a smaller example
+    number = whole if settings.get_current_profile_name() == "whole" else everyday or whole // 5
     return settings(
         max_examples=number, deadline=None, derandomize=True, database=None, phases=phases, suppress_health_check=checks
     )
@@ -748,16 +749,9 @@ def without_plots(monkeypatch):
     monkeypatch.setattr("benchmark.plots.draw_all", lambda *_: [])
 
 
-@tries(40)
+@tries(700, everyday=10)
 @given(damages())
 def test_a_damaged_run_costs_no_other(sound, rows, without_plots, damage):
-    assert _tables_of_damaged(sound, damage) == rows
-
-
-@pytest.mark.slow
-@tries(700)
-@given(damages())
-def test_many_a_damaged_run_costs_no_other(sound, rows, without_plots, damage):
     assert _tables_of_damaged(sound, damage) == rows
 
 
@@ -766,16 +760,9 @@ def _with(name, **changes):
     return name, json.dumps(json.loads(_content_of(name)) | changes).encode()
 
 
-@tries(5)
+@tries(70, everyday=1)
 @given(damages())
 @example(_with("spec.json", source="/../../../../x"))
 @example(_with("spec.json", hyperparameters={"beta": "$x_{$", "[/red]": "[red]"}))
 def test_a_damaged_run_leaves_the_plots(sound, rows, damage):
-    assert _tables_of_damaged(sound, damage) == rows
-
-
-@pytest.mark.slow
-@tries(70)
-@given(damages())
-def test_many_a_damaged_run_leaves_the_plots(sound, rows, damage):
     assert _tables_of_damaged(sound, damage) == rows

@@ -15,6 +15,7 @@ from benchmark.cli import main
 ROOT = Path(__file__).parents[2]
 MINI = ["--datasets", "dsprites_mini", "--steps", "3", "--jobs", "1"]
 SOME = "beta_vae_score,mig"
+GOLDEN = ROOT / "tests" / "data" / "golden"
 
 
 @pytest.fixture
@@ -49,15 +50,6 @@ def test_the_main_job_end_to_end(out, capsys):
         (out / name).unlink()
     assert main(["leaderboard", "--out", str(out)]) == 0
     assert _everything_under(out) == before
-
-
-def test_identical_commands_give_identical_scores(tmp_path):
-    tables = []
-    for jobs in ("1", "2"):
-        folder = tmp_path / jobs
-        assert main(["--seeds", "0-1", *MINI[:-1], jobs, "--metrics", SOME, "--out", str(folder)]) == 0
-        tables.append((folder / "leaderboard.csv").read_bytes())
-    assert tables[0] == tables[1]
 
 
 @pytest.mark.parametrize(
@@ -296,10 +288,11 @@ def test_help(capsys):
 
 
 def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
+    shutil.copytree(GOLDEN / "runs", out / "runs")
     monkeypatch.setattr("benchmark.cli.PLAIN_WIDTH", 80)
-    assert main(["--betas", "0,1,16", "--methods", "betavae", *MINI, "--metrics", "mig", "--out", str(out)]) == 0
+    assert main(["leaderboard", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    for word in ("beta=0 ", "beta=1 ", "beta=16 "):
+    for word in ("beta=1 ", "beta=4 ", "beta=16 "):
         assert word in printed
     assert "\N{HORIZONTAL ELLIPSIS}" not in printed
 

@@ -14,7 +14,7 @@ from benchmark.pack import Stacked
 from benchmark.spec import RunSpec
 from methods.betavae import BetaVAE
 
-STEPS = 20
+STEPS = 10
 RUNS = {
     "betavae": [("beta", beta, seed) for beta, seed in ((1, 0), (4, 0), (4, 1), (16, 2), (0.5, 3))],
     "factorvae": [("gamma", gamma, seed) for gamma, seed in ((10, 0), (35, 0), (35, 1))],

@@ -1,7 +1,8 @@
 """Speed of the harness beside a bare loop, and of gathering beside a step.
 
 `python -m pytest tests/benchmarks --benchmark-enable` prints the pairs side by side; the last two
-tests hold the ratios to their bounds, on processor times taken in turn in one run.
+tests hold the ratios to their bounds, on processor times taken in turn in one run. They are marked
+slow: a machine that does two things at once measures nothing.
 """
 
 import time
@@ -73,6 +74,7 @@ def _best_seconds(rounds, **work):
     return {name: min(row[name] for row in times) for name in work}
 
 
+@pytest.mark.slow
 def test_harness_reaches_95_percent_of_the_bare_loop(mini):
     step = _bare_loop(mini)
     ratios = []
@@ -89,6 +91,7 @@ def test_harness_reaches_95_percent_of_the_bare_loop(mini):
     assert max(ratios) >= 0.95
 
 
+@pytest.mark.slow
 def test_gathering_takes_under_3_percent_of_a_step(dsprites):
     indices = torch.randint(len(dsprites), (STEPS, BATCH))
     best = _best_seconds(

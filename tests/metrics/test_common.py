@@ -45,7 +45,7 @@ OPTIONS = {"downstream": {"rows": (10, 100), "estimators": ["logistic"]}}
 
 @pytest.fixture(autouse=True)
 def _less_of_the_same(monkeypatch):
-    monkeypatch.setattr(boosting, "STEPS", 15)
+    monkeypatch.setattr(boosting, "STEPS", 6)
     monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [1, 100])
 
 
