@@ -59,8 +59,8 @@ def test_without_test_rows_the_last_third_tests(tmp_path, capsys):
         ({"factor_names": np.array([["a"], ["b"], ["c"], ["d"], ["e"]])}, "a list of printable texts is needed"),
         ({"factor_names": np.array(["a", "b", "c", "d", "e\n"])}, "a list of printable texts is needed"),
         ({"factor_names": np.array(["a", "b", "c", "d", "\ud800"])}, "a list of printable texts is needed"),
-        ({"codes": np.full((600, 5), 1e300)}, "codes holds numbers as large as 1e+300; at most 1e+30 is possible"),
-        ({"codes_test": np.full((300, 5), 1e300)}, "codes_test holds numbers as large as 1e+300; at most 1e+30"),
+        ({"codes": np.full((600, 5), 1e300)}, "codes holds numbers as large as 1e+300; at most 1e+100 is possible"),
+        ({"codes_test": np.full((300, 5), 1e300)}, "codes_test holds numbers as large as 1e+300; at most 1e+100"),
         ({"factors": ARRAYS["factors"] * 10**17}, "factors holds numbers as large as"),
     ],
 )

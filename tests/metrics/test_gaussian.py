@@ -146,7 +146,7 @@ def test_scales():
     codes = np.random.default_rng(0).normal(size=(300, 3)) @ _covariance(3)
     for metric in (gaussian_total_correlation, mean_pairwise_information):
         expected = _score(metric, codes)
-        assert _score(metric, codes * [1e-200, -3, 1e99]) == pytest.approx(expected)
+        assert _score(metric, codes * [1e-200, -3, 1e90]) == pytest.approx(expected)
     before, after = (_values(gaussian_wasserstein_correlation, each) for each in (codes, -10 * codes))
     assert after == pytest.approx({"score": 100 * before["score"], "normalised": before["normalised"]})
 
