@@ -522,10 +522,12 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
     from benchmark.agreement import compare_models
     from benchmark.leaderboard import BLOCK, write_tables
     from benchmark.plots import draw_all
+    from benchmark.store import tables_lock
 
-    compare_models(out)
-    runs, board = write_tables(out)
-    draw_all(out, runs, board)
+    with tables_lock(out):
+        compare_models(out)
+        runs, board = write_tables(out)
+        draw_all(out, runs, board)
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
             console = _console()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
 BESIDE = ("reconstruction", "kl", "active_latents", "beta_vae_score.without_shape")
+MOST_ROWS = 40  # of a table that is printed
 LABEL_WIDTH = 44  # characters that rank, method, hyperparameters and seeds take
 MEAN_WIDTH = 9  # and a column with a mean alone
 INTERVAL_WIDTH = 23  # characters that a column with a mean and its interval takes
@@ -116,12 +117,13 @@ def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
     if len(parts) == 1:
         shown = shown[: max(2, (width - LABEL_WIDTH) // MEAN_WIDTH)]
     meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "means (the rest: leaderboard.csv)"
-    table = TextTable(title=f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; {meaning}")
+    best = "" if len(board) <= MOST_ROWS else f"; the best {MOST_ROWS} of {len(board)} (the rest: leaderboard.csv)"
+    table = TextTable(title=f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; {meaning}{best}")
     for header in ("rank", "method", "hyperparameters", "seeds"):
         table.add_column(header, no_wrap=header in ("method", "hyperparameters"), overflow="fold")
     for name in shown:
         table.add_column(name, overflow="fold", min_width=MEAN_WIDTH - 3)
-    for _, row in board.iterrows():
+    for _, row in board.head(MOST_ROWS).iterrows():
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
         stale = f"(stale: {row['stale']})" if row["stale"] else ""

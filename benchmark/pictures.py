@@ -1,7 +1,7 @@
 """Pictures of a run, to be looked at beside its numbers: traversals and reconstructions."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +23,20 @@ KINDS = ("traversals", "reconstructions")
 
 def picture_run(folder: RunFolder, measures: Mapping[str, float]) -> None:
     """Draw what is stored in the run's `pictures.npz` beside it, as `traversals.png` and `reconstructions.png`."""
-    for kind, picture in draw_run(folder, measures):
-        save_picture(picture, folder.path / f"{kind}.png")
+    for kind in KINDS:
+        picture = draw_run(folder, measures, kind)
+        if picture is not None:
+            save_picture(picture, folder.path / f"{kind}.png")
 
 
-def draw_run(folder: RunFolder, measures: Mapping[str, float]) -> Iterator[tuple[str, Image.Image]]:
-    """Each kind of picture of a run; none where the method cannot decode."""
-    stored, label = folder.read_arrays("pictures.npz"), _label(folder)
-    if "traversals" in stored:
-        yield "traversals", draw_traversals(stored["traversals"], measures, label)
-    if {"originals", "reconstructions"} <= set(stored):
-        yield "reconstructions", draw_reconstructions(stored["originals"], stored["reconstructions"], measures, label)
+def draw_run(folder: RunFolder, measures: Mapping[str, float], kind: str) -> Image.Image | None:
+    """One kind of picture of a run; None where the method cannot decode."""
+    stored = folder.read_arrays("pictures.npz")
+    if kind == "traversals" and kind in stored:
+        return draw_traversals(stored[kind], measures, _label(folder))
+    if kind == "reconstructions" and kind in stored:
+        return draw_reconstructions(stored["originals"], stored[kind], measures, _label(folder))
+    return None
 
 
 def draw_traversals(images: np.ndarray, measures: Mapping[str, float], label: str) -> Image.Image:
@@ -59,8 +62,8 @@ def draw_reconstructions(
 
 def draw_sheet(runs: Iterable[RunFolder], kind: str) -> Image.Image | None:
     """One kind of picture of several runs, side by side; None where none of them can decode."""
-    drawn = [dict(draw_run(run, run.read_json("scores.json").get("measures", {}))) for run in runs]
-    pictures = [pictures[kind] for pictures in drawn if kind in pictures]
+    drawn = [draw_run(run, run.read_json("scores.json").get("measures", {}), kind) for run in runs]
+    pictures = [picture for picture in drawn if picture is not None]
     if not pictures:
         return None
     rows = [pictures[i : i + COMPARED_A_ROW] for i in range(0, len(pictures), COMPARED_A_ROW)]

@@ -32,9 +32,9 @@ TOP, BOTTOM, LEFT, RIGHT = 0.95, 0.85, 0.85, 0.3  # inches around the panels
 BETWEEN_ROWS = 1.0  # inches
 LETTER = 0.095  # inches that a letter of a label takes
 DPI = 110
-MOST_ROWS = 30  # configurations whose scores are drawn: the best
+MOST_ROWS = 20  # configurations whose scores are drawn: the best
 COMPARED = 20  # configurations whose traversals and latents are drawn
-MOST_TICKS = 6
+MOST_TICKS = 5
 FEW = 10  # things that the standard palette tells apart
 DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
 MARKERS = "osD^vP*X<>phd8H"
@@ -104,7 +104,7 @@ def block_name(block: pd.DataFrame) -> str:
 
 def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     """Each metric's scores, a row a configuration from the best down: a point a run, the mean and its 95% interval."""
-    names = _score_names(block)
+    names = _score_labels(block)
     if not names:
         return None
     wide, rows = _wide(block), board.sort_values(["rank", "method", "hyperparameters"])
@@ -115,7 +115,9 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     own = block.drop_duplicates("run").set_index("run")[["method", "hyperparameters"]].astype("str")
     heights = wide["run"].map(dict(zip(own.index, places.reindex(pd.MultiIndex.from_frame(own)), strict=True)))
     left = 0.3 + LETTER * max(map(len, labels))
-    figure, axes = _panels(len(names), title, block, left=left, between=0.3, height=0.4 + 0.3 * len(labels))
+    figure, axes = _panels(
+        len(names), title, block, share_x=False, left=left, between=0.3, height=0.4 + 0.3 * len(labels)
+    )
     for name, axis in zip(names, axes, strict=True):
         axis.scatter(wide[name], heights, s=14, color="grey", alpha=0.6)
         mean = rows[f"{name}_mean"]
@@ -124,7 +126,7 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
         for level, style in (("chance", ":"), ("ceiling", "--")):
             if f"{name}.{level}" in wide:
                 axis.axvline(wide[f"{name}.{level}"].mean(), color="grey", linestyle=style, linewidth=1)
-        axis.set(xlabel=_score_label(block, name), xlim=_score_limits(wide[name]), ylim=(len(labels) - 0.5, -0.5))
+        axis.set(xlabel=names[name], xlim=_score_limits(wide[name]), ylim=(len(labels) - 0.5, -0.5))
         axis.set_title(name, y=1)
         # A tick takes longer than all that is drawn at its height.
         axis.hlines(range(len(labels)), *axis.get_xlim(), color=GRID, linewidth=1, zorder=0)
@@ -136,16 +138,17 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
 
 def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     """Each metric's score against beta: a point a run, the mean and its 95% interval a configuration."""
-    wide, names = _wide(block), _score_names(block)
+    wide, names = _wide(block), _score_labels(block)
     if "beta" not in wide or not names:
         return None
     wide, summary = wide.dropna(subset=["beta"]), board.dropna(subset=["beta_mean"]).sort_values("beta_mean")
     fixed = summary.loc[summary["beta_std"].fillna(0) == 0, "beta_mean"]  # not found by the training
     colours = _colours(wide)
+    of_method = {method: [table[table["method"] == method] for table in (wide, summary)] for method in colours}
     figure, axes = _panels(len(names), "Score against beta", block, right=_legend_width(colours))
     for name, axis in zip(names, axes, strict=True):
-        for method, colour in colours.items():
-            runs, rows = (table[table["method"] == method] for table in (wide, summary))
+        for method, (runs, rows) in of_method.items():
+            colour = colours[method]
             axis.scatter(runs["beta"], runs[name], color=colour, alpha=0.5, s=16)
             mean = rows[f"{name}_mean"]
             low, high = (rows[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
@@ -155,7 +158,7 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
             _mark_level(axis, wide, name, level, style)
         axis.set_title(name, y=1)
         _scale_by_beta(axis, sorted(fixed.unique()) or [1.0])
-        axis.set(xlabel="", ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
+        axis.set(xlabel="", ylabel=names[name], ylim=_score_limits(wide[name]))
     _label_below(figure, "beta (weight of the KL term)")
     _add_legend(figure, axes, "method")
     return figure
@@ -163,8 +166,7 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
 
 def draw_trade_off(block: pd.DataFrame) -> Figure | None:
     """Each metric's score against the reconstruction, a point a run, coloured by beta."""
-    wide = _wide(block)
-    names = _score_names(block)
+    wide, names = _wide(block), _score_labels(block)
     if "reconstruction" not in wide or not names:
         return None
     betas = wide["beta"] if "beta" in wide else pd.Series(np.nan, index=wide.index)
@@ -176,14 +178,16 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
     colours = _colours(wide)
     bar_width = 0.9 if norm else 0.0
     figure, axes = _panels(len(names), "The price of disentanglement", block, right=bar_width + _legend_width(colours))
+    drawn = []
+    for (method, colour), marker in zip(colours.items(), cycle(MARKERS), strict=False):
+        rows = wide[wide["method"] == method].dropna(subset=["reconstruction"])
+        by_beta = norm is not None and betas[rows.index].notna().all()
+        shade = {"c": orders[rows.index], "cmap": palette, "norm": norm} if by_beta else {"color": colour}
+        drawn += [(rows, shade | {"marker": marker, "label": method})] if len(rows) else []
     for name, axis in zip(names, axes, strict=True):
-        for (method, colour), marker in zip(colours.items(), cycle(MARKERS), strict=False):
-            rows = wide[wide["method"] == method].dropna(subset=["reconstruction"])
-            by_beta = norm is not None and betas[rows.index].notna().all()
-            shade = {"c": orders[rows.index], "cmap": palette, "norm": norm} if by_beta else {"color": colour}
-            if len(rows):
-                axis.scatter(rows["reconstruction"], rows[name], marker=marker, edgecolor="grey", label=method, **shade)
-        axis.set(ylabel=_score_label(block, name), ylim=_score_limits(wide[name]))
+        for rows, style in drawn:
+            axis.scatter(rows["reconstruction"], rows[name], edgecolor="grey", **style)
+        axis.set(ylabel=names[name], ylim=_score_limits(wide[name]))
         axis.set_title(name, y=1)
         if wide["reconstruction"].max() > DECADE * wide["reconstruction"].min() > 0:
             axis.set_xscale("log")
@@ -205,13 +209,14 @@ def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
         return None
     latents = max(len(history.filter(like=KL_PER_LATENT).columns) for history in histories.values())
     title = "KL of each latent while training (first seed)"
-    figure, axes = _panels(len(histories), title, None, share_y=True, right=1.2)
+    figure, axes = _panels(len(histories), title, None, share_y=True, between=0.3, right=1.2)
     for (label, history), axis in zip(histories.items(), axes, strict=True):
         for latent, colour in enumerate(_palette(latents)):
             if f"{KL_PER_LATENT}{latent}" in history:
                 axis.plot(history["step"], history[f"{KL_PER_LATENT}{latent}"], color=colour, label=f"z{latent}")
-        axis.set(xlabel="step", ylabel="KL (nats an image)")
         axis.set_title(label, y=1)
+    _label_below(figure, "step")
+    figure.supylabel("KL (nats an image)", x=0.2 / figure.get_figwidth())
     _add_legend(figure, axes, "latent")
     return figure
 
@@ -262,14 +267,11 @@ def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
     axis.minorticks_off()
 
 
-def _score_names(block: pd.DataFrame) -> list[str]:
-    """The headlines that are ranked."""
-    return sorted(block.loc[block["direction"].fillna(0) != 0, "metric"].unique())
-
-
-def _score_label(block: pd.DataFrame, name: str) -> str:
-    direction = block.loc[block["metric"] == name, "direction"].iloc[0]
-    return f"score ({'higher' if direction > 0 else 'lower'} is better)"
+def _score_labels(block: pd.DataFrame) -> dict[str, str]:
+    """The headlines that are ranked, each with a label for its axis."""
+    ranked = block[block["direction"].fillna(0) != 0].drop_duplicates("metric").sort_values("metric")
+    better = np.where(ranked["direction"] > 0, "higher", "lower")
+    return {str(name): f"score ({word} is better)" for name, word in zip(ranked["metric"], better, strict=True)}
 
 
 def _score_limits(scores: pd.Series) -> tuple[float, float]:
@@ -281,24 +283,33 @@ def _panels(
     count: int,
     title: str,
     block: pd.DataFrame | None,
+    share_x: bool = True,
     share_y: bool = False,
     left: float = LEFT,
     right: float = RIGHT,
     between: float = LEFT,
     height: float = PANEL_HEIGHT,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels; sizes are inches, since laying out by what is drawn takes most of the time."""
+    """A figure of so many panels.
+
+    Sizes are inches, since laying out by what is drawn takes most of the time. So do ticks: they are few, and where
+    panels share an axis only the lowest have texts beside them.
+    """
     columns = 2 if count == 4 else min(count, PANELS_A_ROW)
     rows = -(-count // columns)
     sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})  # a $ in a name is a $
     width = left + columns * PANEL_WIDTH + (columns - 1) * between + right
     tall = TOP + rows * height + (rows - 1) * BETWEEN_ROWS + BOTTOM
     figure = Figure(figsize=(width, tall), dpi=DPI)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
     figure.subplots_adjust(
         left=left / width, right=1 - right / width, top=1 - TOP / tall, bottom=BOTTOM / tall,
         wspace=between / PANEL_WIDTH, hspace=BETWEEN_ROWS / height,
     )  # fmt: skip
+    for axis in grid.flat:
+        axis.locator_params(nbins=MOST_TICKS - 1)
+    for lowest in grid.flat[max(0, count - columns) : count]:
+        lowest.tick_params(labelbottom=True)
     for empty in grid.flat[count:]:
         empty.set_axis_off()
     if block is not None:

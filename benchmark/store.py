@@ -197,6 +197,17 @@ class RunFolder:
         (self.path / "progress.json").unlink(missing_ok=True)
 
 
+@contextmanager
+def tables_lock(out: Path) -> Iterator[None]:
+    """Keep others from the tables and figures, and remove what a killed process left half-written of them."""
+    (out / LOCKS).mkdir(parents=True, exist_ok=True)
+    with FileLock(out / LOCKS / "tables.lock"):
+        for pattern in (".*.tmp", "plots/*/.*.tmp", f"{RUNS}/*/.agreement.json.*.tmp"):
+            for path in out.glob(pattern):
+                path.unlink(missing_ok=True)
+        yield
+
+
 def run_folder(out: Path, run_id: str) -> RunFolder:
     """The folder of the run of that id under the output folder, whether it exists or not."""
     return RunFolder(out / RUNS / run_id)
