@@ -15,7 +15,8 @@ from benchmark.spec import RunSpec
 from benchmark.store import run_folder
 
 distributed = pytest.importorskip("distributed")
-SPECS = [RunSpec("vae", dataset="dsprites_mini", seed=seed, steps=4) for seed in range(3)]
+RUNS = int(os.environ.get("SOAK_RUNS", "3"))  # tests/soak.py asks for twelve
+SPECS = [RunSpec("vae", dataset="dsprites_mini", seed=seed, steps=4) for seed in range(RUNS)]
 SAME = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "scores.json")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

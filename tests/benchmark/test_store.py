@@ -15,7 +15,7 @@ from benchmark.checkpoint import Checkpoint
 from benchmark.datasets import packed
 from benchmark.leaderboard import write_tables
 from benchmark.pictures import save_picture
-from benchmark.store import RunFolder, run_folder, stored_runs, write_atomically
+from benchmark.store import RunFolder, run_folder, stored_runs, tables_lock, write_atomically
 
 
 def test_write_replaces_whole_files(tmp_path):
@@ -99,6 +99,17 @@ def test_a_failed_write_keeps_what_was_there(tmp_path, writer, fail):
 def test_progress_that_cannot_be_written_is_no_matter(tmp_path):
     RunFolder(tmp_path / "absent").write_progress({"phase": "training"})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_aggregation_left_is_removed_and_nothing_else(tmp_path):
+    left = [".runs.csv.a1.tmp", "plots/dsprites-quick/.scores.png.b2.tmp", "runs/vae/.agreement.json.c3.tmp"]
+    others = ["runs.csv", "plots/dsprites-quick/scores.png", "runs/vae/.model.safetensors.d4.tmp", "runs/vae/spec.json"]
+    for name in [*left, *others]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    with tables_lock(tmp_path):
+        assert not [name for name in left if (tmp_path / name).exists()]
+        assert all((tmp_path / name).exists() for name in others)
 
 
 def test_states(tmp_path):
