@@ -22,7 +22,7 @@ from benchmark.store import stored_runs
 from tests.benchmark.stored_runs import CONFIGURATIONS, store_runs
 
 ROOT = Path(__file__).parents[1]
-STEPS = 25
+STEPS, RUNS = 25, 4
 COUNTED = '''
 import os
 
@@ -55,7 +55,18 @@ class Sweep:
         plugin = folder / "counted.py"
         plugin.write_text(COUNTED)
         given = ["--methods", "counted,vae", "--datasets", "dsprites_mini", "--steps", str(STEPS), "--device", "cpu"]
-        given += ["--metrics", "mig,beta_vae_score", "--jobs", "2", "--checkpoint", "0", "--plugin", str(plugin)]
+        given += [
+            "--seeds",
+            "0,1",
+            "--metrics",
+            "mig,beta_vae_score",
+            "--jobs",
+            "2",
+            "--checkpoint",
+            "0",
+            "--plugin",
+            str(plugin),
+        ]
         self.command = [sys.executable, str(ROOT / "run_benchmark.py"), *given, *options, "--out", str(self.out)]
 
     def start(self) -> subprocess.Popen[str]:
@@ -76,10 +87,10 @@ class Sweep:
     def phases(self) -> set[str]:
         """What goes on in the folder, by what lies there."""
         runs = list(stored_runs(self.out))
-        found = {run.read_json("progress.json").get("phase", "") for run in runs}
+        found = {"training"} if list(self.out.glob("runs/*/checkpoint-*.bin")) else set()
         found |= {"checkpointing"} if list(self.out.glob("runs/*/.checkpoint*.tmp")) else set()
-        found |= {"aggregation"} if len(runs) == 4 and all(run.finished for run in runs) else set()
-        return found & set(PHASES)
+        found |= {run.read_json("progress.json").get("phase", "") for run in runs} & {"scoring"}
+        return found | ({"aggregation"} if len(runs) == RUNS and all(run.finished for run in runs) else set())
 
 
 def leftovers(out: Path) -> list[Path]:
@@ -101,44 +112,44 @@ def results(out: Path) -> dict[tuple[str, str], bytes]:
 # --- experiments -------------------------------------------------------------------------------------
 
 
-def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20) -> str:
-    """Kill a sweep of four runs, the command itself or a process of its, and go on: all is as if nothing had been."""
-    unbroken = Sweep(folder / "unbroken", "--seeds", "0,1")
+def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20, each_phase: int = 2) -> str:
+    """Kill a sweep, the command itself or a process of its own, and go on: all is as if nothing had been.
+
+    Kills at least so many times, and until each phase was hit so often.
+    """
+    unbroken = Sweep(folder / "unbroken")
     began = time.monotonic()
     unbroken.finish()
     duration, expected = time.monotonic() - began, results(unbroken.out)
     fell: collections.Counter[str] = collections.Counter()
-    number = repeated = 0
-    sweep, suffered = unbroken, 0
-    while number < kills or (kills >= 20 and min(fell[phase] for phase in PHASES) < 2):
-        if number < kills // 2 or number % 3 == 0:  # else the same folder is killed again
-            sweep, suffered = Sweep(folder / str(number), "--seeds", "0,1"), 0
-        fell.update(_kill(sweep, rng, duration) or {"outside"})
-        number, suffered = number + 1, suffered + 1
-        if number < kills // 2 or number % 3 == 2 or rng.random() < 0.3:
-            sweep.finish()
-            assert results(sweep.out) == expected, f"kill {number}: results differ"
-            assert not leftovers(sweep.out), f"kill {number} left {leftovers(sweep.out)}"
-            # Two runs are at work at once; one of them counts its steps, or both.
-            assert 0 <= sweep.steps - 2 * STEPS <= 2 * suffered, f"{sweep.steps} steps after {suffered} kills"
-            repeated += sweep.steps - 2 * STEPS
-    phases = ", ".join(f"{phase} {fell[phase]}" for phase in (*PHASES, "outside"))
-    return f"{number} kills ({phases}); {repeated} steps repeated, at most one a run and kill; results byte-equal"
+    number = sweeps = repeated = 0
+    while number < kills or min(fell[phase] for phase in PHASES) < each_phase:
+        sweep, suffered = Sweep(folder / str(sweeps)), 0
+        for _ in range(rng.choice((1, 1, 3))):
+            phases = _kill(sweep, rng, duration)
+            suffered += phases is not None
+            fell.update(phases or ())
+        sweep.finish()
+        assert results(sweep.out) == expected, f"results differ after {suffered} kills"
+        assert not leftovers(sweep.out), f"there is left {leftovers(sweep.out)}"
+        # Half of the runs count their steps. Two runs are at work at once; one step is a checkpoint's interval.
+        extra = sweep.steps - STEPS * RUNS // 2
+        assert 0 <= extra <= 2 * suffered, f"{extra} steps repeated after {suffered} kills"
+        number, sweeps, repeated = number + suffered, sweeps + 1, repeated + extra
+    phases = ", ".join(f"{fell[phase]} in {phase}" for phase in PHASES)
+    return f"{number} kills of {sweeps} sweeps ({phases}): {repeated} steps repeated, results byte-equal, nothing left"
 
 
-def _kill(sweep: Sweep, rng: random.Random, duration: float) -> set[str]:
-    """Start, and kill at a random moment; returns what was going on."""
+def _kill(sweep: Sweep, rng: random.Random, duration: float) -> set[str] | None:
+    """Start, and kill at a random moment; what was going on, None where nothing did any more."""
     process = sweep.start()
-    # A moment of the time in which something is written, more often late, as that goes faster.
-    deadline = time.monotonic() + duration * rng.uniform(0.15, 1.0)
+    deadline = time.monotonic() + duration * rng.uniform(0.35, 1.0)  # before, Python imports
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)
-    phases = sweep.phases()
-    family = [psutil.Process(process.pid)] if process.poll() is None else []
+    phases = sweep.phases() if process.poll() is None else None
     with suppress(psutil.NoSuchProcess):
-        family += family[0].children(recursive=True) if family and rng.random() < 0.5 else []
-    with suppress(psutil.NoSuchProcess, IndexError):
-        family[-1 if len(family) > 1 else 0].kill()
+        command = psutil.Process(process.pid)
+        rng.choice([command, command, *command.children(recursive=True)]).kill()
     process.communicate()
     return phases
 
