@@ -118,8 +118,10 @@ def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20, ea
     Kills at least so many times, and until each phase was hit so often.
     """
     unbroken = Sweep(folder / "unbroken")
+    process = unbroken.start()
+    _wait_for_work(process)
     began = time.monotonic()
-    unbroken.finish()
+    process.communicate()
     duration, expected = time.monotonic() - began, results(unbroken.out)
     fell: collections.Counter[str] = collections.Counter()
     number = sweeps = repeated = 0
@@ -144,8 +146,8 @@ def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20, ea
 def _kill(sweep: Sweep, rng: random.Random, duration: float) -> set[str] | None:
     """Start, and kill at a random moment; what was going on, None where nothing did any more."""
     process = sweep.start()
-    # Before, Python imports; the end comes sooner or later than it came at first.
-    deadline = time.monotonic() + duration * rng.uniform(0.35, 1.15)
+    _wait_for_work(process)
+    deadline = time.monotonic() + duration * rng.random()
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)
     phases = sweep.phases() if process.poll() is None else None
@@ -154,6 +156,13 @@ def _kill(sweep: Sweep, rng: random.Random, duration: float) -> set[str] | None:
         rng.choice([command, command, *command.children(recursive=True)]).kill()
     process.communicate()
     return phases
+
+
+def _wait_for_work(process: subprocess.Popen[str]) -> None:
+    """Wait until the command has said what there is to do."""
+    assert process.stderr is not None
+    while "to do" not in process.stderr.readline() and process.poll() is None:
+        pass
 
 
 def share_one_folder(folder: Path, rng: random.Random) -> str:
