@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def results(out: Path) -> dict[tuple[str, str], bytes]:
 def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20, each_phase: int = 2) -> str:
     """Kill a sweep, the command itself or a process of its own, and go on: all is as if nothing had been.
 
-    Kills at least so many times, and until each phase was hit so often.
+    Kills so many times at random moments, then aims at the phases that were not hit so often.
     """
     unbroken = Sweep(folder / "unbroken")
     process = unbroken.start()
@@ -128,7 +128,8 @@ def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20, ea
     while number < kills or min(fell[phase] for phase in PHASES) < each_phase:
         sweep, suffered = Sweep(folder / str(sweeps)), 0
         for _ in range(rng.choice((1, 1, 3))):
-            phases = _kill(sweep, rng, duration)
+            missed = [phase for phase in PHASES if fell[phase] < each_phase] if number >= kills else []
+            phases = _kill(sweep, rng, duration, missed[:1])
             suffered += phases is not None
             fell.update(phases or ())
         sweep.finish()
@@ -143,12 +144,12 @@ def kill_at_random_moments(folder: Path, rng: random.Random, kills: int = 20, ea
     return f"{number} kills of {sweeps} sweeps ({phases}): {repeated} steps repeated, results byte-equal, nothing left"
 
 
-def _kill(sweep: Sweep, rng: random.Random, duration: float) -> set[str] | None:
-    """Start, and kill at a random moment; what was going on, None where nothing did any more."""
+def _kill(sweep: Sweep, rng: random.Random, duration: float, aim: Sequence[str]) -> set[str] | None:
+    """Start, and kill at a random moment, or in that phase; what was going on, None where nothing did any more."""
     process = sweep.start()
     _wait_for_work(process)
     deadline = time.monotonic() + duration * rng.random()
-    while time.monotonic() < deadline and process.poll() is None:
+    while process.poll() is None and (time.monotonic() < deadline or not {*aim} <= sweep.phases()):
         time.sleep(0.005)
     phases = sweep.phases() if process.poll() is None else None
     with suppress(psutil.NoSuchProcess):
