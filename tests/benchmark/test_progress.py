@@ -23,7 +23,7 @@ def _follow(console, out, monkeypatch):
         folder.write_progress({"phase": "scoring"})
         time.sleep(0.3)
         folder.clear_progress()
-        yield Outcome("a", finished=True)
+        yield Outcome("a", finished=True, note="it went on from step 2")
         yield Outcome("b", finished=False, reason="ValueError: [bold]no")
 
     with SweepProgress(console, out, ["a", "b"]) as sweep:
@@ -36,7 +36,7 @@ def test_plain_lines(tmp_path, monkeypatch):
     printed = _follow(Console(file=io.StringIO(), width=200), tmp_path, monkeypatch)
     assert "  a step 50 of 200, 2.0 steps/s, loss 123.5, 1:15 left\n" in printed
     assert "  a scoring\n" in printed
-    assert "[1/2] a finished\n" in printed
+    assert "[1/2] a finished (it went on from step 2)\n" in printed
     assert "[2/2] b FAILED (ValueError: [bold]no)\n" in printed
 
 
