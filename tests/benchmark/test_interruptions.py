@@ -11,7 +11,6 @@ import pytest
 
 from benchmark.store import stored_runs
 
-pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "25", "--metrics", "mig"]
 SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
@@ -68,6 +67,7 @@ def _assert_as_unbroken(out, unbroken):
     assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith("checkpoint")]
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken):
     process = _start(tmp_path)
     _wait_for(tmp_path, "runs/*/checkpoint-1.bin", process)
@@ -110,6 +110,7 @@ class Counted(VAE):
 
 
 @pytest.mark.parametrize(("sweeps", "seeds"), [(2, 6)])
+@pytest.mark.slow
 def test_sweeps_on_one_folder_train_each_run_once(tmp_path, monkeypatch, sweeps, seeds):
     plugin, count, out = tmp_path / "counted.py", tmp_path / "count", tmp_path / "out"
     plugin.write_text(COUNTED)
