@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, asdict, dataclass, fields, replace
 from typing import Any, Literal
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -422,24 +423,23 @@ def _try(check: Check, cls: type[Method]) -> Result:
 def _standing(cls: type[Method]) -> Iterator[None]:
     """Register the method under its name, and a short protocol, while checks are made; spare global random state."""
     name = getattr(cls, "name", None) or cls.__name__.lower()
-    before, numpy_state, state = dict(methods.REGISTRY), np.random.get_state(), random.getstate()  # noqa: NPY002
-    cls.name, fitted = name, cls.fitted_images
-    cls.fitted_images = FITTED
-    methods.REGISTRY[name] = cls
-    presets.PRESETS[PROTOCOL] = replace(presets.PRESETS["quick"], summary="for checks", batch=BATCH)
+    protocol = replace(presets.PRESETS["quick"], summary="for checks", batch=BATCH)
+    numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with (
+            patch.object(cls, "name", name, create=True),
+            patch.object(cls, "fitted_images", FITTED),
+            patch.dict(methods.REGISTRY, {name: cls}),
+            patch.dict(presets.PRESETS, {PROTOCOL: protocol}),
+            torch.random.fork_rng(devices=[]),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(state)
-        del presets.PRESETS[PROTOCOL]
-        cls.fitted_images = fitted
-        methods.REGISTRY.clear()
-        methods.REGISTRY.update(before)
 
 
 def _subject_with_players(cls: type[Method]) -> Subject:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-# Imported once, and shared by every process that is forked; torch's optimisers bring the second, in seconds.
-PRELOADED = ["benchmark.scheduler", "torch._dynamo"]
+PRELOADED = ["benchmark.preloaded"]
 MOST_OUTPUT = 1 << 20  # bytes of a call's output that are kept
 GRACE_SECONDS = 30.0  # that an interrupted call has to keep what it has
 KILLED_SECONDS = 10.0  # that a killed process has to vanish

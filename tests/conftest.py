@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from hypothesis import settings
+from threadpoolctl import threadpool_limits
 
 from benchmark import datasets, plugins
 from benchmark.datasets.base import FactorDataset
@@ -16,10 +17,15 @@ settings.register_profile("whole")
 def _own_cache(tmp_path_factory):
     os.environ["DISENTANGLEMENT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     os.environ.pop("DISENTANGLEMENT_DATA", None)
-    threads = torch.get_num_threads()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tests run side by side; threads that wait for one another by spinning would take each other's cores."""
+    os.environ["LOKY_MAX_CPU_COUNT"] = os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,6 @@ def local(tmp_path_factory):
     return out
 
 
-@pytest.mark.slow
 def test_a_killed_worker_has_its_runs_done_elsewhere(cluster, local, tmp_path):
     workplace = Workplace(
         tmp_path,

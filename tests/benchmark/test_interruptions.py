@@ -5,31 +5,31 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
+from benchmark.isolation import call_isolated
+from benchmark.plugins import load_plugins
+from benchmark.scheduler import Workplace, execute
+from benchmark.spec import RunSpec
 from benchmark.store import stored_runs
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "25", "--metrics", "mig"]
+SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "12", "--metrics", "mig"]
 SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
 RESULTS = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
 
 
-def _start(out):
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), *SWEEP, "--out", str(out)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+def _start(out, arguments=SWEEP):
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), *arguments, "--out", str(out)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def _finish(out):
-    process = _start(out)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-    return told
+    assert main([*SWEEP, "--out", str(out)]) == 0
 
 
 def _contents(out):
@@ -67,7 +67,6 @@ def _assert_as_unbroken(out, unbroken):
     assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith("checkpoint")]
 
 
-@pytest.mark.slow
 def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken):
     process = _start(tmp_path)
     _wait_for(tmp_path, "runs/*/checkpoint-1.bin", process)
@@ -109,21 +108,43 @@ class Counted(VAE):
 '''
 
 
-@pytest.mark.parametrize(("sweeps", "seeds"), [(2, 6)])
-@pytest.mark.slow
-def test_sweeps_on_one_folder_train_each_run_once(tmp_path, monkeypatch, sweeps, seeds):
-    plugin, count, out = tmp_path / "counted.py", tmp_path / "count", tmp_path / "out"
-    plugin.write_text(COUNTED)
-    monkeypatch.setenv("COUNTED", str(count))
+@pytest.fixture
+def counted(tmp_path, monkeypatch):
+    """A plugin, and the file that counts how often its method was fitted."""
+    (tmp_path / "counted.py").write_text(COUNTED)
+    monkeypatch.setenv("COUNTED", str(tmp_path / "count"))
+    return tmp_path / "counted.py", tmp_path / "count"
+
+
+def test_two_sweeps_on_one_folder_train_each_run_once(tmp_path, counted):
+    plugin, count = counted
+    out = tmp_path / "out"
     given = ["--methods", "counted", "--plugin", str(plugin), "--datasets", "dsprites_mini", "--device", "cpu"]
-    given += ["--seeds", f"0-{seeds - 1}", "--metrics", "mig", "--jobs", "2", "--out", str(out)]
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), *given]
-    processes = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(sweeps)]
-    for process in processes:
+    given += ["--seeds", "0-5", "--metrics", "mig", "--jobs", "2"]
+    for process in [_start(out, given) for _ in range(2)]:
         _, told = process.communicate(timeout=300)
         assert process.returncode == 0, told
-    assert len(count.read_text().split()) == seeds
-    assert len(list(stored_runs(out))) == seeds
+    assert len(count.read_text().split()) == 6
+    assert len(list(stored_runs(out))) == 6
     for folder in stored_runs(out):
         assert folder.finished
         assert folder.sound
+
+
+def _carry_out(plugin, count, out):
+    os.environ["COUNTED"] = str(count)
+    load_plugins([plugin])
+    spec = RunSpec("counted", dataset="dsprites_mini")
+    yield from execute([spec], Workplace(out, "cpu", metrics=["mig"], plugins=[plugin], wait=True))
+
+
+def test_eight_processes_on_one_run_train_it_once(tmp_path, counted):
+    out, logs = tmp_path / "out", [tmp_path / f"log{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        endings = list(pool.map(lambda log: call_isolated(_carry_out, (*counted, out), log), logs))
+    assert [ending.reason for ending in endings] == [""] * 8
+    assert all(outcome.finished for ending in endings for outcome in ending.told)
+    assert len(counted[1].read_text().split()) == 1
+    (folder,) = stored_runs(out)
+    assert folder.finished
+    assert folder.sound

@@ -180,20 +180,19 @@ def test_training_in_one_process_and_scoring_in_others_is_as_isolated(tmp_path):
     assert again.finished
 
 
-@pytest.mark.slow
 def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
     """Raised, diverged, hung, killed, out of memory, exited, flooding, and a metric that raises."""
     plugins = tmp_path / "faulty.py", tmp_path / "moody.py"
     for path, text in zip(plugins, (FAULTY, METRIC), strict=True):
         path.write_text(text)
-    isolation_place = Workplace(
-        tmp_path, device="cpu", jobs=2, metrics=["mig", "moody"], plugins=plugins, timeout=10, checkpoint_seconds=1000
+    place = Workplace(
+        tmp_path, device="cpu", jobs=4, metrics=["mig", "moody"], plugins=plugins, timeout=10, checkpoint_seconds=1000
     )
     load_plugins(plugins)
     specs = [
         RunSpec("faulty", {"kind": kind}, "dsprites_mini", seed=seed, steps=2) for kind in range(8) for seed in (0, 1)
     ]
-    outcomes = {outcome.run_id: outcome for outcome in run_all(specs, isolation_place)}
+    outcomes = {outcome.run_id: outcome for outcome in run_all(specs, place)}
     assert len(outcomes) == 16
     moods = set()
     for spec in specs:
@@ -202,7 +201,7 @@ def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
         if kind in REASONS:
             assert outcome.reason == REASONS[kind]
             assert folder.read_json("status.json")["reason"] == REASONS[kind]
-            assert not is_done(spec, isolation_place)
+            assert not is_done(spec, place)
         else:
             assert folder.finished
             assert outcome.reason in ("", "moody: ValueError: not today")

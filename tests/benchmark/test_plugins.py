@@ -1,9 +1,6 @@
 """A user's own file is a method, a metric or a data set like any other."""
 
 import csv
-import os
-import subprocess
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -148,15 +145,12 @@ def test_installed_packages_offer_methods(tmp_path, monkeypatch):
 
 
 def test_a_plugin_is_swept_trained_scored_and_tabled(tmp_path):
-    """From the command line, in processes of their own, with a grid, a metric and a data set of the user's."""
+    """From the command line, runs in processes of their own, with a grid and a metric of the user's."""
     files = [_write(tmp_path, METHOD.format(name="mine")), _write(tmp_path, METRIC, "b.py")]
     out = tmp_path / "out"
     given = ["--methods", "mine", "--set", "mine.gamma=1,2", "--datasets", "dsprites_mini", "--steps", "3"]
     given += ["--metrics", "rows_seen", "--jobs", "2", "--out", str(out), "--device", "cpu"]
-    given += [f"--plugin={file}" for file in files]
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), *given]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, cwd=tmp_path, check=False)
-    assert done.returncode == 0, done.stderr
+    assert main([*given, *(f"--plugin={file}" for file in files)]) == 0
     with (out / "leaderboard.csv").open() as file:
         rows = {(row["method"], row["hyperparameters"]): row for row in csv.DictReader(file)}
     assert set(rows) == {("mine", "gamma=1"), ("mine", "gamma=2")}
