@@ -22,10 +22,10 @@ from torch import Tensor, nn
 import methods
 from benchmark import presets
 from benchmark.datasets.base import FactorDataset, Indices
-from benchmark.draws import Draws
-from benchmark.harness import Training, build, fit, train_pack
-from benchmark.pack import callable_networks
 from benchmark.spec import RunSpec
+from benchmark.training.draws import Draws
+from benchmark.training.harness import Training, build, fit, train_pack
+from benchmark.training.pack import callable_networks
 from methods.base import Method, Player, Terms
 
 BATCH = 8

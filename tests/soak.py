@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmark.store import stored_runs
+from benchmark.storage.store import stored_runs
 from tests.benchmark.stored_runs import CONFIGURATIONS, store_runs
 
 ROOT = Path(__file__).parents[1]
@@ -233,7 +233,7 @@ def _large_sweeps(folder: Path, given: list[str]) -> Iterator[tuple[str, int, fl
     yield "100 finished runs again", 100, 5, again
     plots = ["run_benchmark.py", "leaderboard", "--out", str(folder / "1000")]
     yield "1,000 runs into tables and plots", 1_000, 10, plots
-    code = "from pathlib import Path; from benchmark.leaderboard import write_tables; "
+    code = "from pathlib import Path; from benchmark.report.leaderboard import write_tables; "
     code += f"write_tables(Path({str(folder / '10000')!r}))"
     yield "10,000 runs into tables", 10_000, 30, ["-c", code]
 

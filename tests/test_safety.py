@@ -11,9 +11,9 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.plugins import load_plugins
-from benchmark.scheduler import Workplace, execute
+from benchmark.running.execution import Workplace, execute
 from benchmark.spec import RunSpec, file_name
-from benchmark.store import run_folder
+from benchmark.storage.store import run_folder
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [path for room in ("benchmark", "methods", "metrics", "examples") for path in (ROOT / room).rglob("*.py")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.spec import RunSpec
-from benchmark.store import RunFolder, run_folder
+from benchmark.storage.store import RunFolder, run_folder
 
 GRIDS = {
     "betavae": ("beta", 40),

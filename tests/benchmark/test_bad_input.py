@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from benchmark import datasets
-from benchmark.cli import BACKENDS, DEVICES, GREATEST, main
+from benchmark.cli import main
 from benchmark.errors import one_line
+from benchmark.options import BACKENDS, DEVICES, GREATEST
 from benchmark.presets import PRESETS
 from methods import REGISTRY as METHODS
 from metrics import REGISTRY as METRICS
@@ -739,14 +740,14 @@ def _tables_of_damaged(sound, damage, names=STORED):
 @pytest.fixture(scope="module")
 def rows(sound):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.plots.draw_all", lambda *_: [])
+        patch.setattr("benchmark.report.regenerate.draw_all", lambda *_: [])
         return _tables_of_damaged(sound, ("spec.json", _content_of("spec.json")))
 
 
 @pytest.fixture
 def without_plots(monkeypatch):
     """Most of the time goes into them."""
-    monkeypatch.setattr("benchmark.plots.draw_all", lambda *_: [])
+    monkeypatch.setattr("benchmark.report.regenerate.draw_all", lambda *_: [])
 
 
 @tries(700, everyday=10)

@@ -204,7 +204,7 @@ def test_interruption_says_how_to_go_on(out, capsys, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.scheduler.run_all", interrupt)
+    monkeypatch.setattr("benchmark.running.scheduler.run_all", interrupt)
     assert main([*MINI, "--out", str(out)]) == 130
     assert "the same command goes on" in capsys.readouterr().err
 
@@ -301,6 +301,6 @@ def test_a_disk_that_fails_is_one_sentence(out, capsys, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", "somewhere")
 
-    monkeypatch.setattr("benchmark.leaderboard.open_atomically", fail)
+    monkeypatch.setattr("benchmark.report.leaderboard.open_atomically", fail)
     assert main(["--methods", "vae", *MINI, "--metrics", "mig", "--out", str(out)]) == 1
     assert "error: No space left on device: somewhere; what was stored is kept." in capsys.readouterr().err

@@ -32,10 +32,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import build, choose_device, choose_precision, train_pack
-from benchmark.pack import callable_networks
-from benchmark.planner import memory_of_run
 from benchmark.spec import RunSpec
+from benchmark.training.harness import build, choose_device, choose_precision, train_pack
+from benchmark.training.pack import callable_networks
+from benchmark.training.planner import memory_of_run
 
 BATCH, LATENTS = 64, 10
 FULL_TRAINING = 300_000  # steps

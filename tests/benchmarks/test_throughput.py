@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from benchmark.harness import build, choose_precision, keep_memory, train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import build, choose_precision, keep_memory, train
 
 BATCH, STEPS = 64, 24
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.adagvae import AdaGVAE, kl_between
 from methods.adamlvae import AdaMLVAE
 from methods.base import Pairs, hyperparameters_of

@@ -4,8 +4,8 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.annealedvae import AnnealedVAE
 from methods.base import hyperparameters_of
 from methods.vae import VAE, sampled

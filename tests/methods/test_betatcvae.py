@@ -8,8 +8,8 @@ from torch.distributions import Normal
 from torch.nn.functional import avg_pool2d
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.betatcvae import BetaTCVAE
 from methods.vae import VAE, sampled

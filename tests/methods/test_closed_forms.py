@@ -5,11 +5,11 @@ import pytest
 import torch
 
 import metrics
-from benchmark.harness import build, train
-from benchmark.scheduler import Workplace, execute
+from benchmark.running.execution import Workplace, execute
 from benchmark.scoring import encode_table, rows_of_run
 from benchmark.spec import RunSpec
-from benchmark.store import run_folder
+from benchmark.storage.store import run_folder
+from benchmark.training.harness import build, train
 from methods.ica import ICA
 from methods.pca import PCA
 from methods.pixels import Pixels

@@ -4,8 +4,8 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import one_hot
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.base import Groups, hyperparameters_of
 from methods.dcign import DCIGN
 from methods.vae import bernoulli_loss

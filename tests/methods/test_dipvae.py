@@ -5,8 +5,8 @@ from torch.distributions import MultivariateNormal
 from torch.nn.functional import avg_pool2d
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.dipvae_i import DIPVAEI
 from methods.dipvae_ii import DIPVAEII

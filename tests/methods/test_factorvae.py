@@ -9,8 +9,8 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.nn.functional import avg_pool2d
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods import factorvae
 from methods.base import Independent, hyperparameters_of
 from methods.factorvae import FactorVAE

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.betavae import BetaVAE
 from methods.hfs import HFS, support_distance

@@ -5,8 +5,8 @@ from scipy.stats import chisquare, kstest
 from torch import nn
 from torch.distributions import Categorical, Normal
 
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.infogan import InfoGAN, Normalised
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from benchmark.harness import train
 from benchmark.spec import RunSpec
+from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.qlae import QLAE, Codebook
 from methods.vae import bernoulli_loss

@@ -1,0 +1,281 @@
+"""Stored runs -> runs.csv -> leaderboard.csv: pure functions of what is stored."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import methods
+import metrics
+from benchmark import datasets
+from benchmark.spec import format_settings, protocol_digest
+from benchmark.storage.store import RunFolder, open_atomically, stored_runs
+from metrics.base import WIDE
+
+BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
+CONFIGURATION = [*BLOCK, "method", "method_version", "hyperparameters"]
+RESAMPLES = 10_000
+RESAMPLED = 1_000  # configurations at a time, which bounds the memory
+CONFIDENCE = 0.95
+COUNTED = ["train_rows", "test_rows", "codes"]
+RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "stale", *COUNTED, "train_seconds"]
+VALUE_COLUMNS = ["metric", "value", "metric_version", "column", "direction"]
+TEXTS = ["run", "dataset", "source", "preset", "protocol", "method", "hyperparameters", "state", "reason", "stale"]
+KINDS = dict.fromkeys([*COUNTED, "steps", "method_version", "seed"], "Int64") | dict.fromkeys(TEXTS, "category")
+VALUE_KINDS = {
+    "metric": "category",
+    "value": "float64",
+    "metric_version": "Int64",
+    "column": "boolean",
+    "direction": "Int64",
+}
+WRITTEN = 50_000  # rows at a time
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would execute
+ONE_OF_A_VECTOR = re.compile(r"_\d+$")
+
+Value = tuple[str | None, float | None, int | None, bool | None, int | None]  # a row's VALUE_COLUMNS
+NOTHING: Value = (None, None, None, None, None)
+
+
+def collect_runs(out: Path) -> pd.DataFrame:
+    """The tidy table: one row a run and metric, of all runs stored under the output folder.
+
+    Columns beyond `RUN_COLUMNS`: `metric` (a metric's headline is named like the metric, its other
+    values `<metric>.<name>`), `value`, `metric_version`, `column` (whether it stands in the
+    leaderboard) and `direction` (1: higher is better, -1: lower, 0: neither). A run without
+    scores has one row without a metric. `stale` says what of a run was made by an older version
+    of its method, its data set or a metric than the present one.
+    """
+    runs: list[dict[str, Any]] = []
+    counts: list[int] = []
+    values: list[list[Any]] = [[] for _ in VALUE_COLUMNS]
+    for folder in stored_runs(out):
+        run, own = _read_run(folder)
+        runs.append(run)
+        counts.append(len(own))
+        for column, cells in zip(values, zip(*own, strict=True), strict=True):
+            column.extend(cells)
+    table = pd.DataFrame(runs, columns=RUN_COLUMNS).astype(KINDS)
+    table = table.take(np.repeat(np.arange(len(runs)), counts)).reset_index(drop=True)
+    return table.assign(
+        **{name: pd.Series(cells, dtype=VALUE_KINDS[name]) for name, cells in zip(VALUE_COLUMNS, values, strict=True)}
+    )
+
+
+def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
+    try:
+        return _read_sound_run(folder)
+    except (KeyError, TypeError, AttributeError):
+        # Without a configuration it stands in runs.csv, but in no row of the leaderboard.
+        reason = "its spec.json or scores.json cannot be read"
+        return {"run": folder.path.name, "state": "damaged", "reason": reason}, [NOTHING]
+
+
+def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
+    spec, status = folder.read_json("spec.json"), folder.read_json("status.json")
+    scores, environment = folder.read_json("scores.json"), folder.read_json("environment.json")
+    finished = status.get("state") == "finished"
+    seconds = environment.get("seconds")
+    run = {
+        "run": folder.path.name,
+        **{key: spec[key] for key in ("dataset", "source", "preset", "method", "method_version", "seed")},
+        "steps": spec["protocol"]["steps"],
+        "protocol": protocol_digest(spec),
+        "hyperparameters": " ".join(format_settings(spec["hyperparameters"])),
+        "state": status.get("state", "unfinished"),
+        "reason": status.get("reason", ""),
+        "stale": "; ".join(_stale_parts(spec, scores if finished else {})),
+        "train_rows": scores["rows"]["train"] if finished else None,
+        "test_rows": scores["rows"]["test"] if finished else None,
+        "codes": scores.get("codes") if finished else None,
+        # Of a pack, a run's share.
+        "train_seconds": None if seconds is None else round(seconds / environment["pack"], 1),
+    }
+    values = [*_values_of_run(scores), *_agreement_of_run(folder)] if finished else []
+    return run, values or [NOTHING]
+
+
+def _stale_parts(spec: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
+    """What was made by an older version than the present one; of a plugin that is not loaded nothing is known."""
+    method, dataset = spec["method"], spec["dataset"]
+    made: dict[str, tuple[int, Any]] = {f"method {method}": (spec["method_version"], methods.REGISTRY.get(method))}
+    for name, scored in scores.get("metrics", {}).items():
+        made[name] = scored["version"], metrics.REGISTRY.get(name)
+    versions = [(what, version, getattr(present, "version", version)) for what, (version, present) in made.items()]
+    versions += [("data set", spec["dataset_version"], datasets.VERSIONS.get(dataset, spec["dataset_version"]))]
+    for what, version, present in versions:
+        if version < present:
+            yield f"{what} was at version {version}, now {present}"
+
+
+def _values_of_run(scores: dict[str, Any]) -> Iterator[Value]:
+    for metric, scored in scores["metrics"].items():
+        columns, direction, version = scored["columns"], scored["direction"], scored["version"]
+        for name, value in scored["values"].items():
+            headline = name == "score"
+            yield _name(metric, name), value, version, name in columns, direction if headline else 0
+    for name, value in scores["measures"].items():
+        yield intern(name), value, None, not ONE_OF_A_VECTOR.search(name), 0
+
+
+def _agreement_of_run(folder: RunFolder) -> Iterator[Value]:
+    stored = folder.read_json("agreement.json")
+    for name, value in stored.get("values", {}).items():
+        yield _name("udr", name), value, stored.get("version"), True, 0
+
+
+@cache
+def _name(metric: str, value: str) -> str:
+    return metric if value == "score" else f"{metric}.{value}"
+
+
+def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
+    """The table of configurations from the tidy table of runs.
+
+    One row a configuration (data set and source, protocol, method and its version,
+    hyperparameters); runs whose metric versions differ stand in different rows. Columns:
+    `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
+    headlines give; ties share the better rank; blank without scores, where a block mixes versions
+    of a metric, for a method that stands there at a newer version too, and for codes so many that most
+    metrics leave them out), `seeds`, `failed`, `stale` (what an older version than the present one made),
+    the rows encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample standard
+    deviation), `_low` and `_high` (bootstrap 95% interval of the mean over seeds; with few seeds it is
+    too narrow) and, for headlines, `_rank`.
+    """
+    one_each = runs.drop_duplicates("run").set_index("run", drop=False)
+    one_each = one_each.assign(versions=_conflicting_versions(runs, one_each))
+    one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
+    one_each["stale"] = one_each["stale"].astype("string")
+    key = [*CONFIGURATION, "versions"]
+    rows = one_each.groupby(key, observed=True)
+    table = rows.agg(dict.fromkeys(("seeds", "failed"), "sum") | dict.fromkeys(("stale", *COUNTED), "max"))
+    table = table.reset_index().astype(dict.fromkeys({*key} & {*TEXTS}, "str"))
+    newest = table.groupby([*BLOCK, "method"])["method_version"].transform("max")
+    table["current"] = table["method_version"] == newest
+    shown = runs[runs["column"].fillna(False)]
+    shown = shown.assign(row=shown["run"].map(rows.ngroup()).astype("Int64")).dropna(subset=["row"])
+    by_metric = shown.groupby("metric", sort=False, observed=True)
+    columns = [_columns_of(str(name), values, table) for name, values in by_metric]
+    table = pd.concat([table, *columns], axis=1)
+    table = table.copy()  # in one piece
+    table.insert(len(key), "rank", _overall_rank(table))
+    table = table.drop(columns="current")
+    return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions"], ignore_index=True)
+
+
+def _columns_of(name: str, values: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """A metric's columns, for the configurations in the table."""
+    columns = _summaries(values).add_prefix(f"{name}_").reindex(table.index)
+    columns[f"{name}_n"] = columns[f"{name}_n"].fillna(0).astype(int)
+    direction = values["direction"].iloc[0]
+    if direction:
+        versions = values.groupby("row")["metric_version"].max().reindex(table.index)
+        means = columns[f"{name}_mean"].where(table["current"])
+        ranks = means.groupby([table[level] for level in BLOCK] + [versions]).rank(
+            ascending=bool(direction < 0), method="min"
+        )
+        columns[f"{name}_rank"] = ranks.astype("Int64")
+    return columns
+
+
+def _overall_rank(table: pd.DataFrame) -> pd.Series:
+    """The rank of the mean rank, within a block, over the metrics that rank all of its scored rows at one version."""
+    ranks = table.filter(regex="_rank$").astype(float)
+    compared = (table["seeds"] > 0) & table["current"] & ~(table["codes"] > WIDE).fillna(False)
+    ranks, blocks = ranks[compared], [table.loc[compared, level] for level in BLOCK]
+    complete = ranks.isna().groupby(blocks).transform("sum") == 0
+    # Where a block mixes versions, each version has ranks of its own, which do not compare.
+    alike = (table.loc[compared, "versions"] == "").to_numpy()
+    mean = ranks.where(complete & alike[:, None]).mean(axis=1)
+    return mean.groupby(blocks).rank(method="min").astype("Int64").reindex(table.index)
+
+
+def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Series:
+    """For each run, its versions of those metrics that its block has in several versions."""
+    metric = runs["metric"].astype("category")
+    headlines = [name for name in metric.cat.categories if "." not in name]
+    scored = runs.loc[runs["metric_version"].notna() & metric.isin(headlines), ["run", "metric", "metric_version"]]
+    scored["block"] = scored["run"].map(one_each.groupby(BLOCK, observed=True).ngroup())
+    versions = scored.groupby(["block", "metric"], observed=True)["metric_version"].transform("nunique")
+    conflicts = scored[versions > 1]
+    texts: dict[str, str] = {}
+    for run, name, version in conflicts[["run", "metric", "metric_version"]].itertuples(index=False):
+        texts[run] = f"{texts[run]} {name}={version}" if run in texts else f"{name}={version}"
+    # A run without scores stands beside the others of its configuration.
+    own = dict(zip(one_each["run"], one_each[CONFIGURATION].itertuples(index=False, name=None), strict=True))
+    first = {own[run]: texts[run] for run in reversed(texts)}
+    unscored = set(runs.loc[runs["metric"].isna(), "run"])
+    return pd.Series(
+        {run: first.get(own[run], "") if run in unscored else texts.get(run, "") for run in own}, dtype=str
+    )
+
+
+def _summaries(values: pd.DataFrame) -> pd.DataFrame:
+    """Count, mean, sample standard deviation and bootstrap interval of `value` for each `row`."""
+    grouped = values.groupby("row")["value"]
+    summary = grouped.agg(n="count", mean="mean", std="std").assign(low=np.nan, high=np.nan)
+    present = values.dropna(subset=["value"]).groupby("row")["value"]
+    samples = {row: own.to_numpy() for row, own in present}
+    # All configurations with the same number of seeds are resampled together.
+    for _, members in summary[summary["n"] > 1].groupby("n"):
+        for start in range(0, len(members), RESAMPLED):
+            some = members.index[start : start + RESAMPLED]
+            summary.loc[some, ["low", "high"]] = bootstrap_interval(np.stack([samples[row] for row in some]))
+    return summary
+
+
+def bootstrap_interval(samples: np.ndarray) -> np.ndarray:
+    """Percentile bootstrap 95% intervals of the mean of each row of (configurations, seeds): (configurations, 2).
+
+    The resampling is seeded: equal samples give equal intervals. Reference: Efron 1979.
+    """
+    tail = (1 - CONFIDENCE) / 2
+    return np.quantile(samples @ _resamplings(samples.shape[1]).T, [tail, 1 - tail], axis=1).T
+
+
+@cache
+def _resamplings(seeds: int) -> np.ndarray:
+    """How much each of so many seeds weighs in each resampling (`RESAMPLES`, seeds)."""
+    return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
+
+
+def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write runs.csv and leaderboard.csv of the runs stored under the output folder; returns both.
+
+    In the files, though not in what is returned, a text that a spreadsheet would take for a formula begins with '.
+    """
+    runs = collect_runs(out)
+    board = build_leaderboard(runs)
+    _write(runs, out / "runs.csv")
+    rounded = board.select_dtypes("float64").map("{:.6g}".format, na_action="ignore")
+    _write(board.assign(**rounded), out / "leaderboard.csv")
+    return runs, board
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with open_atomically(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([_harmless(str(name)) for name in table])
+        for start in range(0, len(table), WRITTEN):
+            part = table.iloc[start : start + WRITTEN]
+            writer.writerows(zip(*(_cells(part[name]) for name in part), strict=True))
+        text.detach()  # flushed
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    """The values, None where there is none, with no formula among the texts."""
+    if column.name in TEXTS or column.dtype == "category":
+        column = column.map(_harmless, na_action="ignore")
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text

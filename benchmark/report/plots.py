@@ -1,0 +1,366 @@
+"""Figures of the same tables: pure functions of what is stored."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+from PIL import Image
+
+from benchmark import datasets
+from benchmark.presets import PRESETS
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION
+from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
+from benchmark.spec import RunSpec, file_name, protocol_digest
+from benchmark.storage.store import RunFolder, run_folder
+
+PANELS_A_ROW = 4
+PANEL_WIDTH, PANEL_HEIGHT = 3.7, 3.1  # inches, of the axes alone
+TOP, BOTTOM, LEFT, RIGHT = 0.95, 0.85, 0.85, 0.3  # inches around the panels
+BETWEEN_ROWS = 1.0  # inches
+LETTER = 0.095  # inches that a letter of a label takes
+DPI = 110
+MOST_ROWS = 20  # configurations whose scores are drawn: the best
+COMPARED = 20  # configurations whose traversals and latents are drawn
+MOST_TICKS = 5
+FEW = 10  # things that the standard palette tells apart
+DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
+MARKERS = "osD^vP*X<>phd8H"
+KL_PER_LATENT = "kl_per_latent_"
+GRID = ".8"
+BETA_COLOURS = "viridis"
+RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
+
+
+def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
+    """Draw every figure of the stored runs into `<out>/plots`; returns the paths.
+
+    For each block (data set, source, preset, steps) a folder with `scores.png`, `score_against_beta.png`,
+    `trade_off.png`, `kl_per_latent.png`, `traversals.png` and `reconstructions.png`. Each carries a digest
+    of what it was drawn from, and is left as it is while that stays.
+    """
+    paths = []
+    finished = runs[runs["state"] == "finished"]
+    for keys, block in finished.groupby(BLOCK, observed=True):
+        rows = board.merge(pd.DataFrame([keys], columns=BLOCK), on=BLOCK)
+        compared = _first_runs(out, block, rows)
+        pictures: dict[str, Callable[[], Figure | Image.Image | None]] = {
+            "scores.png": partial(draw_scores, block, rows),
+            "score_against_beta.png": partial(draw_score_against_beta, block, rows),
+            "trade_off.png": partial(draw_trade_off, block),
+            "kl_per_latent.png": partial(draw_kl_per_latent, compared),
+            **{f"{kind}.png": partial(draw_sheet, compared.values(), kind) for kind in KINDS},
+        }
+        folder, digest = out / "plots" / block_name(block), _digest(block)
+        for name, draw in pictures.items():
+            if drawn_from(folder / name) == digest or _save(draw(), folder / name, digest):
+                paths.append(folder / name)
+    return paths
+
+
+def _digest(block: pd.DataFrame) -> str:
+    """Tells whether the same runs were drawn by the same code."""
+    rows = pd.util.hash_pandas_object(block, index=False).to_numpy()
+    return hashlib.sha256(rows.tobytes() + Path(__file__).read_bytes()).hexdigest()
+
+
+def _save(drawn: Figure | Image.Image | None, path: Path, digest: str) -> bool:
+    """Write what is drawn, if anything is."""
+    if isinstance(drawn, Figure):
+        canvas = FigureCanvasAgg(drawn)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # names are the users' own
+            canvas.draw()  # type: ignore[no-untyped-call]
+        rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        drawn = Image.fromarray(rgba).convert("RGB")
+    if drawn is not None:
+        save_picture(drawn, path, digest)
+    return drawn is not None
+
+
+def block_name(block: pd.DataFrame) -> str:
+    """A folder name for runs that compare: `dsprites-quick`, with what departs from the ordinary."""
+    dataset, source, preset, steps, protocol = block[BLOCK].iloc[0]
+    parts = [dataset, *([] if source == "rendered" else [source]), preset]
+    if preset not in PRESETS or dataset not in datasets.REGISTRY:
+        return file_name([*parts, f"{steps}steps", protocol])
+    spec = RunSpec("vae", dataset=dataset, preset=preset, steps=int(steps), source=source)
+    present = protocol_digest(spec.to_dict()) == protocol
+    usual = PRESETS[preset].steps == steps
+    return file_name([*parts, *([] if usual else [f"{steps}steps"]), *([] if present else [protocol])])
+
+
+def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+    """Each metric's scores, a row a configuration from the best down: a point a run, the mean and its 95% interval."""
+    names = _score_labels(block)
+    if not names:
+        return None
+    wide, rows = _wide(block), board.sort_values(["rank", "method", "hyperparameters"])
+    title = "Scores" if len(rows) <= MOST_ROWS else f"Scores, the best {MOST_ROWS} of {len(rows)} configurations"
+    rows = rows.head(MOST_ROWS)
+    labels = _short_labels(rows)
+    places = pd.Series(range(len(rows)), pd.MultiIndex.from_frame(rows[["method", "hyperparameters"]]))
+    own = block.drop_duplicates("run").set_index("run")[["method", "hyperparameters"]].astype("str")
+    heights = wide["run"].map(dict(zip(own.index, places.reindex(pd.MultiIndex.from_frame(own)), strict=True)))
+    left = 0.3 + LETTER * max(map(len, labels))
+    figure, axes = _panels(
+        len(names), title, block, share_x=False, left=left, between=0.3, height=0.4 + 0.3 * len(labels)
+    )
+    for name, axis in zip(names, axes, strict=True):
+        axis.scatter(wide[name], heights, s=14, color="grey", alpha=0.6)
+        mean = rows[f"{name}_mean"]
+        low, high = (rows[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
+        axis.errorbar(mean, range(len(rows)), xerr=[mean - low, high - mean], fmt="o", capsize=3, markersize=5)
+        for level, style in (("chance", ":"), ("ceiling", "--")):
+            if f"{name}.{level}" in wide:
+                axis.axvline(wide[f"{name}.{level}"].mean(), color="grey", linestyle=style, linewidth=1)
+        axis.set(xlabel=names[name], xlim=_score_limits(wide[name]), ylim=(len(labels) - 0.5, -0.5))
+        axis.set_title(name, y=1)
+        # A tick takes longer than all that is drawn at its height.
+        axis.hlines(range(len(labels)), *axis.get_xlim(), color=GRID, linewidth=1, zorder=0)
+        axis.set_yticks([])
+    for axis in axes[::PANELS_A_ROW]:
+        axis.set_yticks(range(len(labels)), labels=labels)
+    return figure
+
+
+def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+    """Each metric's score against beta: a point a run, the mean and its 95% interval a configuration."""
+    wide, names = _wide(block), _score_labels(block)
+    if "beta" not in wide or not names:
+        return None
+    wide, summary = wide.dropna(subset=["beta"]), board.dropna(subset=["beta_mean"]).sort_values("beta_mean")
+    fixed = summary.loc[summary["beta_std"].fillna(0) == 0, "beta_mean"]  # not found by the training
+    colours = _colours(wide)
+    of_method = {method: [table[table["method"] == method] for table in (wide, summary)] for method in colours}
+    figure, axes = _panels(len(names), "Score against beta", block, right=_legend_width(colours))
+    for name, axis in zip(names, axes, strict=True):
+        for method, (runs, rows) in of_method.items():
+            colour = colours[method]
+            axis.scatter(runs["beta"], runs[name], color=colour, alpha=0.5, s=16)
+            mean = rows[f"{name}_mean"]
+            low, high = (rows[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
+            bars = [mean - low, high - mean]
+            axis.errorbar(rows["beta_mean"], mean, bars, color=colour, capsize=4, marker="o", label=method)
+        for level, style in (("chance", ":"), ("ceiling", "--")):
+            _mark_level(axis, wide, name, level, style)
+        axis.set_title(name, y=1)
+        _scale_by_beta(axis, sorted(fixed.unique()) or [1.0])
+        axis.set(xlabel="", ylabel=names[name], ylim=_score_limits(wide[name]))
+    _label_below(figure, "beta (weight of the KL term)")
+    _add_legend(figure, axes, "method")
+    return figure
+
+
+def draw_trade_off(block: pd.DataFrame) -> Figure | None:
+    """Each metric's score against the reconstruction, a point a run, coloured by beta."""
+    wide, names = _wide(block), _score_labels(block)
+    if "reconstruction" not in wide or not names:
+        return None
+    betas = wide["beta"] if "beta" in wide else pd.Series(np.nan, index=wide.index)
+    present = sorted(betas.dropna().unique())
+    # A colour for each beta in order, not by size: grids are powers, and may hold 0.
+    palette = ListedColormap(sns.color_palette(BETA_COLOURS, max(len(present), 1)))
+    norm = BoundaryNorm(np.arange(len(present) + 1) - 0.5, palette.N) if len(present) > 1 else None
+    orders = betas.map({beta: order for order, beta in enumerate(present)})
+    colours = _colours(wide)
+    bar_width = 0.9 if norm else 0.0
+    figure, axes = _panels(len(names), "The price of disentanglement", block, right=bar_width + _legend_width(colours))
+    drawn = []
+    for (method, colour), marker in zip(colours.items(), cycle(MARKERS), strict=False):
+        rows = wide[wide["method"] == method].dropna(subset=["reconstruction"])
+        by_beta = norm is not None and betas[rows.index].notna().all()
+        shade = {"c": orders[rows.index], "cmap": palette, "norm": norm} if by_beta else {"color": colour}
+        drawn += [(rows, shade | {"marker": marker, "label": method})] if len(rows) else []
+    for name, axis in zip(names, axes, strict=True):
+        for rows, style in drawn:
+            axis.scatter(rows["reconstruction"], rows[name], edgecolor="grey", **style)
+        axis.set(ylabel=names[name], ylim=_score_limits(wide[name]))
+        axis.set_title(name, y=1)
+        if wide["reconstruction"].max() > DECADE * wide["reconstruction"].min() > 0:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
+    _label_below(figure, RECONSTRUCTION)
+    _add_legend(figure, axes, "method")
+    if norm:
+        _add_beta_bar(figure, ScalarMappable(norm, palette), present, bar_width + _legend_width(colours))
+    return figure
+
+
+def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
+    """KL of each latent against steps, a panel a configuration."""
+    histories = {label: folder.read_history() for label, folder in runs.items()}
+    histories = {label: table for label, table in histories.items() if f"{KL_PER_LATENT}0" in table}
+    if not histories:
+        return None
+    latents = max(len(history.filter(like=KL_PER_LATENT).columns) for history in histories.values())
+    title = "KL of each latent while training (first seed)"
+    figure, axes = _panels(len(histories), title, None, share_y=True, between=0.3, right=1.2)
+    for (label, history), axis in zip(histories.items(), axes, strict=True):
+        for latent, colour in enumerate(_palette(latents)):
+            if f"{KL_PER_LATENT}{latent}" in history:
+                axis.plot(history["step"], history[f"{KL_PER_LATENT}{latent}"], color=colour, label=f"z{latent}")
+        axis.set_title(label, y=1)
+    _label_below(figure, "step")
+    figure.supylabel("KL (nats an image)", x=0.2 / figure.get_figwidth())
+    _add_legend(figure, axes, "latent")
+    return figure
+
+
+def _short_labels(rows: pd.DataFrame) -> list[str]:
+    """Each configuration's method, with its hyperparameters where the method stands there more than once."""
+    several = rows["method"].duplicated(keep=False)
+    full = (rows["method"] + " " + rows["hyperparameters"].fillna("")).str.strip()
+    return rows["method"].where(~several, full).tolist()
+
+
+def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
+    """The run of the lowest seed of each configuration, by a label, beta and then name ascending.
+
+    Of many configurations some, evenly from the least beta to the greatest.
+    """
+    texts = dict.fromkeys(["run", *CONFIGURATION], "str")
+    runs = block.drop_duplicates("run").sort_values("seed").drop_duplicates(CONFIGURATION).astype(texts)
+    order = "beta_mean" if "beta_mean" in board else "rank"
+    rows = board.drop_duplicates(CONFIGURATION)[[*CONFIGURATION, order]]
+    runs = runs.merge(rows.astype(dict.fromkeys(CONFIGURATION, "str")), on=CONFIGURATION)
+    runs = runs.sort_values([order, "method", "hyperparameters"])
+    chosen = runs.iloc[_spread(len(runs), COMPARED)]
+    return {label: run_folder(out, run) for label, run in zip(_short_labels(chosen), chosen["run"], strict=True)}
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """So many of the numbers below `count` at most, evenly from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def _wide(block: pd.DataFrame) -> pd.DataFrame:
+    """One row a run, one column a metric."""
+    scored = block.dropna(subset=["metric"]).astype({"run": "str", "method": "str", "metric": "str"})
+    return scored.pivot_table(index=["run", "method"], columns="metric", values="value").reset_index()
+
+
+def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
+    """A logarithmic axis with a tick at each beta; linear below the least positive one where 0 is among them."""
+    if min(betas) > 0:
+        axis.set_xscale("log", base=2)
+    else:
+        least = min((beta for beta in betas if beta > 0), default=1.0)
+        axis.set_xscale("symlog", base=2, linthresh=least)
+        axis.set_xlim(-least / 2, max(*betas, least) * 1.3)
+    ticks = [betas[i] for i in _spread(len(betas), MOST_TICKS)]
+    axis.set_xticks(ticks, labels=[f"{beta:.3g}" for beta in ticks])
+    axis.minorticks_off()
+
+
+def _score_labels(block: pd.DataFrame) -> dict[str, str]:
+    """The headlines that are ranked, each with a label for its axis."""
+    ranked = block[block["direction"].fillna(0) != 0].drop_duplicates("metric").sort_values("metric")
+    better = np.where(ranked["direction"] > 0, "higher", "lower")
+    return {str(name): f"score ({word} is better)" for name, word in zip(ranked["metric"], better, strict=True)}
+
+
+def _score_limits(scores: pd.Series) -> tuple[float, float]:
+    """From 0 to 1, further where scores lie beyond."""
+    return min(0.0, scores.min()) - 0.03, max(1.0, scores.max()) + 0.03
+
+
+def _panels(
+    count: int,
+    title: str,
+    block: pd.DataFrame | None,
+    share_x: bool = True,
+    share_y: bool = False,
+    left: float = LEFT,
+    right: float = RIGHT,
+    between: float = LEFT,
+    height: float = PANEL_HEIGHT,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels.
+
+    Sizes are inches, since laying out by what is drawn takes most of the time. So do ticks: they are few, and where
+    panels share an axis only the lowest have texts beside them.
+    """
+    columns = 2 if count == 4 else min(count, PANELS_A_ROW)
+    rows = -(-count // columns)
+    sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})  # a $ in a name is a $
+    width = left + columns * PANEL_WIDTH + (columns - 1) * between + right
+    tall = TOP + rows * height + (rows - 1) * BETWEEN_ROWS + BOTTOM
+    figure = Figure(figsize=(width, tall), dpi=DPI)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, top=1 - TOP / tall, bottom=BOTTOM / tall,
+        wspace=between / PANEL_WIDTH, hspace=BETWEEN_ROWS / height,
+    )  # fmt: skip
+    for axis in grid.flat:
+        axis.locator_params(nbins=MOST_TICKS - 1)
+    for lowest in grid.flat[max(0, count - columns) : count]:
+        lowest.tick_params(labelbottom=True)
+    for empty in grid.flat[count:]:
+        empty.set_axis_off()
+    if block is not None:
+        dataset, source, preset, steps, _ = block[BLOCK].iloc[0]
+        seeds = block["seed"].nunique()
+        title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
+    figure.suptitle(title, y=1 - 0.3 / tall, va="center")
+    return figure, list(grid.flat[:count])
+
+
+def _label_below(figure: Figure, text: str) -> None:
+    """One label for the horizontal axes of all panels."""
+    figure.supxlabel(text, y=0.2 / figure.get_figheight(), va="center")
+
+
+def _legend_width(methods: dict[str, Any]) -> float:
+    return 1.0 + LETTER * max(map(len, methods), default=0)  # inches
+
+
+def _add_legend(figure: Figure, axes: Sequence[Axes], title: str) -> None:
+    """A legend of all that is named in any panel, in the right upper corner."""
+    width, height = figure.get_size_inches()
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    corner = (1 - 0.1 / width, 1 - (TOP - 0.1) / height)
+    figure.legend(named.values(), named, title=title, loc="upper right", bbox_to_anchor=corner)
+
+
+def _add_beta_bar(figure: Figure, colours: ScalarMappable, betas: Sequence[float], margin: float) -> None:
+    """A bar of the betas' colours right of the first row of panels, in a margin of so many inches."""
+    width, height = figure.get_size_inches()
+    place = (1 - (margin - 0.2) / width, 1 - (TOP + PANEL_HEIGHT) / height, 0.18 / width, PANEL_HEIGHT / height)
+    bar = figure.colorbar(colours, cax=figure.add_axes(place), label="beta")
+    ticks = _spread(len(betas), MOST_TICKS)
+    bar.set_ticks(list(ticks), labels=[f"{betas[i]:.3g}" for i in ticks])
+    bar.minorticks_off()
+
+
+def _colours(wide: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """A colour for each method, by name."""
+    methods = sorted(wide["method"].unique())
+    return dict(zip(methods, _palette(len(methods)), strict=True))
+
+
+def _palette(count: int) -> list[tuple[float, float, float]]:
+    return sns.color_palette(n_colors=count) if count <= FEW else sns.color_palette("husl", count)
+
+
+def _mark_level(axis: Axes, wide: pd.DataFrame, metric: str, level: str, style: str) -> None:
+    """A horizontal line at the metric's mean chance level or ceiling, where its values tell one."""
+    name = f"{metric}.{level}"
+    if name in wide:
+        height = wide[name].mean()
+        axis.axhline(height, color="grey", linestyle=style, linewidth=1)
+        axis.annotate(level, (0.01, height), xycoords=("axes fraction", "data"), color="grey", va="bottom", size=9)

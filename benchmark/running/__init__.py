@@ -1,0 +1,1 @@
+"""What needs a process: packs carried out, isolated, spread over cores and clusters, watched."""

@@ -1,0 +1,350 @@
+"""What becomes of one pack in its process: trained and encoded on the device, scored on the CPU, stored, told."""
+
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmark import datasets
+from benchmark.datasets.base import FactorDataset
+from benchmark.errors import DamagedError
+from benchmark.plugins import load_plugins
+from benchmark.running import isolation
+from benchmark.running.environment import describe_environment, package_versions
+from benchmark.scoring.applying import apply_metric, chosen_metrics
+from benchmark.scoring.encoding import encode_probe, encode_table, measure, rows_of_run
+from benchmark.scoring.pictures import draw_pictures, picture_run
+from benchmark.spec import RunSpec
+from benchmark.storage.store import RunFolder, run_folder
+from benchmark.training.checkpoint import Checkpoint
+from benchmark.training.harness import Save, Training, build, choose_device, train_pack
+from metrics import Table
+
+PROGRESS_SECONDS = 1.0
+
+Pack = Sequence[RunSpec]  # that train together
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where and how runs are carried out; nothing here changes a result beyond rounding.
+
+    Attributes:
+        threads: of each run; the order of additions, and so the last digits, depend on it.
+        pack: the most runs that are trained together; None lets the device decide.
+        plugins: files to load in every process that carries out runs.
+        checkpoint_seconds: between checkpoints of a training; 0 keeps one after every step.
+        timeout: seconds after which a pack that is still at work is ended; None lets it work.
+        wait: for runs that another sweep is at; without it they are told as busy.
+        backend: "local" for processes of this machine, "dask" for the workers of a cluster.
+        dask_scheduler: a Dask scheduler's address; None starts a cluster on this machine.
+    """
+
+    out: Path
+    device: str = "auto"
+    jobs: int = 1
+    threads: int = 1
+    data_dir: Path | None = None
+    metrics: Sequence[str] = ("all",)
+    pack: int | None = None
+    plugins: tuple[Path, ...] = ()
+    checkpoint_seconds: float = 60.0
+    timeout: float | None = None
+    wait: bool = False
+    backend: str = "local"
+    dask_scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        reason: one line, empty where it finished with every metric.
+        busy: another sweep is at it.
+        note: what else is worth knowing, in one line.
+    """
+
+    run_id: str
+    finished: bool
+    reason: str = ""
+    busy: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A trained run's codes and measures: what is left to do needs no device."""
+
+    spec: RunSpec
+    table: Table
+    measures: dict[str, float]
+    note: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+
+def is_done(spec: RunSpec, workplace: Workplace) -> bool:
+    """Whether the run has finished with every metric of this workplace at its present version."""
+    folder = run_folder(workplace.out, spec.run_id)
+    return folder.finished and not _missing_metrics(folder, workplace)
+
+
+def execute(pack: Pack, workplace: Workplace) -> Iterator[Outcome]:
+    """Train the runs (unless they are stored) and score them; failures are stored and told, not raised."""
+    for trained in train_and_encode(pack, workplace):
+        yield score(trained, workplace) if isinstance(trained, Encoded) else trained
+
+
+def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
+    """Train what is not stored of the pack, then encode run by run: all that needs the device.
+
+    Each run is locked for as long as the pack takes; one that another sweep holds is told as busy, or waited for.
+    """
+    load_plugins(workplace.plugins)
+    with ExitStack() as locks:
+        held = []
+        for spec in pack:
+            folder = run_folder(workplace.out, spec.run_id)
+            if not folder.lock(locks, workplace.wait, isolation.interrupted):
+                yield Outcome(spec.run_id, finished=False, reason="another sweep is at it", busy=True)
+            elif is_done(spec, workplace):
+                yield Outcome(spec.run_id, finished=True)
+            else:
+                folder.sweep()
+                held.append(spec)
+        if held:
+            yield from _train_and_encode(held, workplace)
+
+
+def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
+    # Where the products are said to be float32 they are, on every device.
+    torch.backends.cudnn.allow_tf32 = False
+    notes: dict[str, str] = {}
+    with _threads(workplace.threads):
+        try:
+            dataset = datasets.load(pack[0].dataset, str(choose_device(workplace.device)), workplace.data_dir)
+            errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
+        except Exception as error:
+            errors = {spec.run_id: error for spec in pack}
+    for spec in pack:
+        with _threads(workplace.threads):
+            try:
+                if spec.run_id in errors:
+                    raise errors[spec.run_id]
+                trained: Encoded | Outcome = _encode(spec, dataset, workplace, notes.get(spec.run_id, ""))
+            except Exception as error:
+                trained = fail(spec.run_id, error, workplace)
+        yield trained
+
+
+def _untrained(pack: Pack, workplace: Workplace) -> list[RunSpec]:
+    """The runs whose training is not stored, or whose model is damaged, with their folders begun."""
+    untrained = []
+    for spec in pack:
+        folder = run_folder(workplace.out, spec.run_id)
+        folder.write_json("spec.json", spec.to_dict())
+        if not (folder.trained and folder.sound):
+            untrained.append(spec)
+    return untrained
+
+
+def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dict[str, str]) -> dict[str, Exception]:
+    """Train runs, from their checkpoints where there are any, and store each; returns why runs failed.
+
+    Args:
+        notes: takes what is worth knowing of a run.
+    """
+    standing = defaultdict(list)  # by the step from which they go on
+    for spec in specs:
+        checkpoint, damaged = run_folder(workplace.out, spec.run_id).read_checkpoint()
+        if damaged:
+            standing_at = f"it went on from step {checkpoint.step}" if checkpoint else "it began anew"
+            notes[spec.run_id] = f"{'; '.join(damaged)}; {standing_at}"
+        standing[checkpoint.step if checkpoint else 0].append((spec, checkpoint))
+    errors: dict[str, Exception] = {}
+    for runs in standing.values():
+        specs, checkpoints = zip(*runs, strict=True)
+        errors |= _train_together(specs, None if None in checkpoints else checkpoints, dataset, workplace, notes)
+    return errors
+
+
+def _train_together(
+    specs: Pack,
+    resume: Sequence[Checkpoint] | None,
+    dataset: FactorDataset,
+    workplace: Workplace,
+    notes: dict[str, str],
+) -> dict[str, Exception]:
+    """Train runs that stand at one step as a pack.
+
+    A pack that fails as a whole, for want of memory or by one run's fault, is tried in halves.
+    """
+    errors: dict[str, Exception] = {}
+    try:
+        report, save = _reporter(specs, workplace), _saver(specs, workplace)
+        trainings = train_pack(specs, dataset, report=report, resume=resume, save=save)
+        for spec, training in zip(specs, trainings, strict=True):
+            if isinstance(training, Training):
+                folder = run_folder(workplace.out, spec.run_id)
+                environment = describe_environment(training, spec.protocol.steps, dataset.device, workplace.threads)
+                folder.write_training(training.networks, training.history, environment)
+                folder.clear_checkpoints()
+            else:
+                errors[spec.run_id] = training
+        return errors
+    except DamagedError as error:
+        for spec in specs:
+            notes[spec.run_id] = f"{error}; it began anew"
+            run_folder(workplace.out, spec.run_id).clear_checkpoints()
+        return _train(specs, dataset, workplace, notes)
+    except Exception as error:
+        if len(specs) == 1:
+            return {specs[0].run_id: error}
+    # Here the error, and with it what its frames held on the device, is gone.
+    half = len(specs) // 2
+    return _train(specs[:half], dataset, workplace, notes) | _train(specs[half:], dataset, workplace, notes)
+
+
+def _saver(specs: Pack, workplace: Workplace) -> Save:
+    """Keeps checkpoints of the runs every so many seconds."""
+    folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
+    kept = time.monotonic()
+
+    def save(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
+        nonlocal kept
+        if isolation.interrupted() or time.monotonic() - kept >= workplace.checkpoint_seconds:
+            for folder, checkpoint in zip(folders, checkpoints(), strict=True):
+                folder.write_checkpoint(checkpoint)
+            kept = time.monotonic()
+        if isolation.interrupted():
+            raise KeyboardInterrupt
+
+    return save
+
+
+def _reporter(specs: Pack, workplace: Workplace) -> Callable[[int, list[float]], None]:
+    folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
+    steps = specs[0].protocol.steps
+    began = time.monotonic()
+    written = -PROGRESS_SECONDS
+
+    def report(step: int, losses: list[float]) -> None:
+        nonlocal written
+        now = time.monotonic()
+        if now - written < PROGRESS_SECONDS:
+            return
+        written = now
+        progress = {"phase": "training", "step": step, "steps": steps, "steps_per_second": step / (now - began)}
+        for folder, loss in zip(folders, losses, strict=True):
+            folder.write_progress(progress | {"loss": loss})
+
+    return report
+
+
+def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: str) -> Encoded:
+    """What the metrics need of a stored model, and its pictures, made on the device."""
+    folder = run_folder(workplace.out, spec.run_id)
+    folder.write_progress({"phase": "scoring"})
+    method, networks = build(spec, dataset)
+    folder.load_networks(networks)
+    networks.to(dataset.device).eval()
+    rows = rows_of_run(spec, dataset)
+    measures = folder.read_json("scores.json").get("measures")
+    if not folder.probed:
+        folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
+    if measures is None:
+        folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
+        measures = measure(method, networks, dataset, rows, spec)
+        picture_run(folder, measures)
+    return Encoded(spec, encode_table(method, networks, dataset, rows), measures, note)
+
+
+def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
+    """Score runs that another process has encoded."""
+    load_plugins(workplace.plugins)
+    for encoded in runs:
+        with ExitStack() as locks:
+            run_folder(workplace.out, encoded.run_id).lock(locks, True, isolation.interrupted)
+            if is_done(encoded.spec, workplace):  # another sweep's work
+                yield Outcome(encoded.run_id, finished=True, note=encoded.note)
+            else:
+                yield score(encoded, workplace)
+
+
+def score(encoded: Encoded, workplace: Workplace) -> Outcome:
+    """Apply the metrics that are missing and store the run's end; a metric that fails costs its cell."""
+    run_id, folder = encoded.run_id, run_folder(workplace.out, encoded.run_id)
+    try:
+        with _threads(workplace.threads):
+            errors = _score(encoded, workplace, folder)
+        reason = "; ".join(f"{metric}: {error}" for metric, error in errors.items())
+        folder.write_json("status.json", {"state": "finished", "reason": reason})
+        folder.clear_progress()
+        return Outcome(run_id, finished=not errors, reason=reason, note=encoded.note)
+    except Exception as error:
+        return fail(run_id, error, workplace)
+
+
+def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[str, str]:
+    """Bring scores.json up to date, where values of present versions stay; returns what failed and why."""
+    stored = folder.read_json("scores.json").get("metrics", {})
+    errors: dict[str, str] = {}
+    for name in _missing_metrics(folder, workplace, encoded.table.codes.shape[1]):
+        try:
+            scored = apply_metric(chosen_metrics([name])[name], encoded.table, encoded.spec.seed)
+            stored[name] = scored | {"packages": package_versions()}
+        except Exception as error:
+            stored.pop(name, None)
+            errors[name] = _one_line(error)
+    scores = {
+        "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
+        "codes": encoded.table.codes.shape[1],
+        "metrics": {name: stored[name] for name in sorted(stored)},
+        "measures": encoded.measures,
+    }
+    folder.write_json("scores.json", scores)
+    return errors
+
+
+def _missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
+    """The metrics that are wanted, take so many codes and are not stored at their present version."""
+    scores = folder.read_json("scores.json")
+    codes, stored = codes or scores.get("codes", 0), scores.get("metrics", {})
+    wanted = {name: metric for name, metric in chosen_metrics(workplace.metrics).items() if codes <= metric.widest}
+    return [name for name, metric in wanted.items() if stored.get(name, {}).get("version") != metric.version]
+
+
+def fail(run_id: str, error: Exception, workplace: Workplace) -> Outcome:
+    """Store and tell that the run failed."""
+    folder, reason = run_folder(workplace.out, run_id), _one_line(error)
+    trace = "".join(traceback.format_exception(error))
+    with suppress(OSError):  # a full disk may be the failure itself
+        folder.write_json("status.json", {"state": "failed", "reason": reason, "traceback": trace})
+    with suppress(OSError):
+        folder.clear_progress()
+    return Outcome(run_id, finished=False, reason=reason)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Hold torch and the numerical libraries to so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,188 @@
+"""Calls a function in a process of its own, so that whatever becomes of that process costs the call alone."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = ["benchmark.running.preloaded"]
+MOST_OUTPUT = 1 << 20  # bytes of a call's output that are kept
+GRACE_SECONDS = 30.0  # that an interrupted call has to keep what it has
+KILLED_SECONDS = 10.0  # that a killed process has to vanish
+INTERRUPTED = 130
+
+stopping = threading.Event()  # set when the user wants everything to stop
+_at_work: set[int] = set()  # the calls of this process that have not ended
+_ended = threading.Condition()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an isolated call ended.
+
+    Attributes:
+        told: what the function yielded, in order, as far as it came.
+        reason: one sentence if the process did not end by itself and well, else empty.
+    """
+
+    told: list[Any]
+    reason: str
+
+
+def call_isolated(
+    function: Callable[..., Any], arguments: Sequence[Any], log: Path, timeout: float | None = None
+) -> Ending:
+    """Go through what the function yields, in a process of its own.
+
+    Args:
+        function: a generator function; it and what it yields are pickled.
+        log: where the process's output goes, the first megabyte of it; no file where there is none.
+        timeout: seconds after which the process is killed.
+    """
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    results, sent = CONTEXT.Pipe(duplex=False)
+    output, written = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_main, args=(function, arguments, sent, written))
+    if multiprocessing.current_process().daemon:  # as a distributed engine's worker may be
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    with _ended:
+        process.start()
+        _at_work.add(id(process))
+    try:
+        sent.close()
+        written.close()
+        with _Log(log) as kept:
+            told, reason = _follow(process, results, output, kept, timeout)
+        results.close()
+        output.close()
+        return Ending(told, reason)
+    finally:
+        with _ended:
+            _at_work.remove(id(process))
+            _ended.notify_all()
+
+
+def stop_all() -> None:
+    """Interrupt every call that other threads wait for, and wait until they have kept what they have."""
+    stopping.set()
+    with _ended:
+        _ended.wait_for(lambda: not _at_work, timeout=GRACE_SECONDS + KILLED_SECONDS)
+
+
+def _follow(
+    process: Any, results: Connection, output: Connection, log: "_Log", timeout: float | None
+) -> tuple[list[Any], str]:
+    """Take what the process tells and writes until it ends, or is ended."""
+    told: list[Any] = []
+    reason = ""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    open_ends: dict[Connection, Callable[[], None]] = {
+        results: lambda: told.append(results.recv()),
+        output: lambda: log.write(_read(output)),
+    }
+    while open_ends or process.is_alive():
+        for ready in wait([*open_ends, process.sentinel] if process.is_alive() else [*open_ends], timeout=0.2):
+            if isinstance(ready, Connection):
+                try:
+                    open_ends[ready]()
+                except (EOFError, OSError):
+                    del open_ends[ready]
+        if not process.is_alive() and not wait([*open_ends], timeout=0):
+            break  # whoever still holds the other ends is not the process
+        now = time.monotonic()
+        if stopping.is_set() and reason == "":
+            process.terminate()
+            reason, deadline = "it was interrupted", now + GRACE_SECONDS
+        if deadline is not None and now > deadline:
+            reason = reason or f"it took longer than {timeout:g} seconds"
+            process.kill()
+            deadline = now + KILLED_SECONDS
+    process.join()
+    return told, reason or _describe(process.exitcode)
+
+
+def _read(output: Connection) -> bytes:
+    content = os.read(output.fileno(), 1 << 16)
+    if not content:
+        raise EOFError
+    return content
+
+
+def _describe(code: int | None) -> str:
+    if not code:
+        return ""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"its process was killed ({name})" + (", perhaps for memory" if name == "SIGKILL" else "")
+    return f"it ended its process with exit code {code}"
+
+
+class _Log:
+    """A file that is made when first written to and holds a megabyte at most."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.left = path, MOST_OUTPUT
+        self.file: Any = None
+
+    def __enter__(self) -> "_Log":
+        self.path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file:
+            self.file.close()
+
+    def write(self, content: bytes) -> None:
+        try:
+            if self.file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.file = self.path.open("wb")
+            self.file.write(content[: max(0, self.left)])
+            if self.left > 0 >= self.left - len(content):
+                self.file.write(b"\n... what follows is left out\n")
+            self.left -= len(content)
+            self.file.flush()
+        except OSError:  # a full disk: the log is the least of what is lost
+            self.left = 0
+
+
+# --- in the process -------------------------------------------------------------------------------
+
+_interrupted = threading.Event()
+
+
+def interrupted() -> bool:
+    """Whether the process has been told to stop."""
+    return _interrupted.is_set()
+
+
+def _main(function: Callable[..., Any], arguments: Sequence[Any], results: Connection, output: Connection) -> None:
+    os.dup2(output.fileno(), sys.stdout.fileno() if sys.stdout else 1)
+    os.dup2(output.fileno(), 2)
+    output.close()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: _interrupted.set())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        for told in function(*arguments):
+            results.send(told)
+            if interrupted():
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent is gone has nobody to work for."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

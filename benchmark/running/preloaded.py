@@ -1,0 +1,12 @@
+"""What every process that carries out runs needs, imported once by the server that they are all forked from."""
+
+import gc
+
+gc.disable()  # nothing that is imported is garbage; to look for it takes a second here, and again at the end
+
+import torch._dynamo  # noqa: E402, F401  torch's optimisers import it, in seconds
+
+import benchmark.running.execution  # noqa: E402, F401
+
+gc.freeze()
+gc.enable()

@@ -1,0 +1,116 @@
+"""Spreads the packs of a sweep over processes of their own: on this machine's cores, beside a GPU, or on a cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from joblib import Parallel, cpu_count, delayed
+
+from benchmark.running import isolation
+from benchmark.running.cluster import map_on_cluster
+from benchmark.running.execution import Outcome, Pack, Workplace, execute, fail, score_encoded, train_and_encode
+from benchmark.spec import RunSpec
+from benchmark.storage.store import run_folder
+from benchmark.training.harness import choose_device
+from benchmark.training.planner import plan_packs
+
+LOG = "log.txt"
+SCORING_LOG = "scoring-log.txt"
+
+Work = Callable[[Any, Workplace], Iterator[Any]]  # on runs, done in a process of its own
+
+
+class ProcessError(RuntimeError):
+    """A run's process did not end by itself and well."""
+
+
+def default_jobs(device: str) -> int:
+    """As many runs side by side as there are cores, or one on a GPU."""
+    return 1 if choose_device(device).type == "cuda" else cpu_count()
+
+
+def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]:
+    """Carry out the runs, in packs and side by side; yields each one's outcome as it ends."""
+    device = choose_device(workplace.device)
+    if workplace.backend == "dask":
+        carry_out_all = run_on_cluster
+    else:
+        carry_out_all = score_beside_training if device.type == "cuda" else run_side_by_side
+    busy = set()
+    for outcome in carry_out_all(plan_packs(specs, device, workplace.pack), workplace):
+        if outcome.busy:
+            busy.add(outcome.run_id)
+        else:
+            yield outcome
+    left = [spec for spec in specs if spec.run_id in busy]
+    if left:
+        yield from carry_out_all(plan_packs(left, device, workplace.pack), replace(workplace, wait=True))
+
+
+def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """Each pack trained and scored in a process of its own, some at a time."""
+    isolation.stopping.clear()
+    parallel = Parallel(
+        n_jobs=min(workplace.jobs, len(packs)), backend="threading", return_as="generator_unordered", batch_size=1
+    )
+    try:
+        for outcomes in parallel(delayed(carry_out)(pack, workplace) for pack in packs):
+            yield from outcomes
+    except BaseException:  # the user's interrupt, above all
+        isolation.stop_all()
+        raise
+
+
+def run_on_cluster(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """Each pack in a process of its own on some worker of a Dask cluster, which has its own device."""
+    shared = replace(workplace, out=workplace.out.absolute())
+    calls = ((pack, shared) for pack in packs)
+    for outcomes in map_on_cluster(carry_out, calls, workplace.dask_scheduler, workplace.jobs):
+        yield from outcomes
+
+
+def carry_out(pack: Pack, workplace: Workplace) -> list[Outcome]:
+    """Train and score the runs in a process of their own; what becomes of it costs the run at fault alone."""
+    return _alone(execute, pack, workplace, LOG)
+
+
+def score_beside_training(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
+    """One pack after the other trained and encoded, and scored on the cores while the next one trains."""
+    isolation.stopping.clear()
+    with ThreadPoolExecutor(1) as trainer, ThreadPoolExecutor(cpu_count()) as scorers:
+        pending = {trainer.submit(_alone, train_and_encode, pack, workplace, LOG) for pack in packs}
+        try:
+            while pending:
+                ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for run in chain.from_iterable(future.result() for future in ended):
+                    if isinstance(run, Outcome):
+                        yield run
+                    else:
+                        pending.add(scorers.submit(_alone, score_encoded, [run], workplace, SCORING_LOG))
+        except BaseException:
+            isolation.stop_all()
+            raise
+
+
+def _alone(work: Work, runs: Sequence[Any], workplace: Workplace, log: str) -> list[Any]:
+    """What the work yields of each run, done in a process of its own; where it ends early, in halves of what is left.
+
+    Args:
+        runs: specifications, or runs as far as they have come.
+        log: the file in the first run's folder that takes what the process prints.
+    """
+    if isolation.stopping.is_set():
+        return []
+    path = run_folder(workplace.out, runs[0].run_id).path / log
+    ending = isolation.call_isolated(work, (runs, workplace), path, workplace.timeout)
+    told = {run.run_id for run in ending.told}
+    left = [run for run in runs if run.run_id not in told]
+    if isolation.stopping.is_set() or not left:
+        return ending.told
+    if len(left) == 1:
+        error = ProcessError(ending.reason or "its process ended early")
+        return [*ending.told, fail(left[0].run_id, error, workplace)]
+    half = len(left) // 2
+    return [*ending.told, *_alone(work, left[:half], workplace, log), *_alone(work, left[half:], workplace, log)]

@@ -1,0 +1,221 @@
+"""A run's folder: what it holds, written so that a reader sees a whole file or none."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from benchmark.errors import DamagedError
+from benchmark.storage.shapes import are_sound_arrays, is_sound_history, is_sound_object
+from benchmark.training.checkpoint import Checkpoint
+
+RUNS = "runs"
+LOCKS = "locks"
+LOCK_SECONDS = 1.0  # between looks at whether waiting for a lock still makes sense
+SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put the content at the path: a reader sees what was there before or all of it."""
+    with open_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the path's place, by a rename, when the block ends and no error ended it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)  # mkstemp makes it private
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run.
+
+    spec.json: what the run is. history.csv, model.safetensors, environment.json (written last of
+    these): its training. scores.json, pictures.npz, probe.npz: its scores, images, and codes to
+    compare it by. status.json, written last of all: whether it finished or why it failed.
+    checkpoint-0.bin and checkpoint-1.bin, while it trains: where it stands.
+    agreement.json: how well it agrees with the other runs of its configuration. progress.json
+    stands there while it runs.
+    """
+
+    path: Path
+
+    @property
+    def trained(self) -> bool:
+        """Whether training is over and stored, whatever became of the scoring."""
+        return (self.path / "environment.json").is_file()
+
+    @property
+    def probed(self) -> bool:
+        """Whether the codes are stored by which models of one configuration are compared."""
+        return (self.path / "probe.npz").is_file()
+
+    @property
+    def finished(self) -> bool:
+        return self.read_json("status.json").get("state") == "finished"
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The JSON object in that file; empty where there is no such file or it is damaged."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if is_sound_object(name, content) else {}
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(content, indent=1, allow_nan=False)
+        write_atomically(self.path / name, f"{text}\n".encode())
+
+    def write_training(
+        self, networks: nn.ModuleDict, history: list[dict[str, float]], environment: dict[str, Any]
+    ) -> None:
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(history[0]) if history else ["step"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.path / "history.csv", table.getvalue().encode())
+        # Plain memory order, so that the file does not depend on how the device lays weights out.
+        state = {name: weights.cpu().contiguous() for name, weights in networks.state_dict().items()}
+        write_atomically(self.path / "model.safetensors", save(state))
+        self.write_json("environment.json", environment)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the stored model can be read."""
+        try:
+            load_file(self.path / "model.safetensors")
+        except (OSError, SafetensorError):
+            return False
+        return True
+
+    def load_networks(self, networks: nn.ModuleDict) -> None:
+        """Put the stored weights into the networks; an error where they are absent, damaged or of others."""
+        networks.load_state_dict(load_file(self.path / "model.safetensors"))
+
+    def read_history(self) -> pd.DataFrame:
+        """The rows of history.csv, none where the file is absent or damaged."""
+        try:
+            history = pd.read_csv(self.path / "history.csv")
+        except (OSError, ValueError, OverflowError):
+            return pd.DataFrame()
+        return history if is_sound_history(history) else pd.DataFrame()
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep where the training stands; the one before stays until the next is written."""
+        slots = {slot: self._read_slot(slot) for slot in SLOTS}
+        steps = {slot: held.step if isinstance(held, Checkpoint) else -1 for slot, held in slots.items()}
+        write_atomically(self.path / min(steps, key=steps.__getitem__), checkpoint.to_bytes())
+
+    def read_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
+        """The latest sound checkpoint, if any, and a sentence for each that is damaged."""
+        slots = {slot: self._read_slot(slot) for slot in SLOTS}
+        sound = [held for held in slots.values() if isinstance(held, Checkpoint)]
+        damaged = [f"{slot}: {held}" for slot, held in slots.items() if isinstance(held, DamagedError)]
+        return max(sound, key=lambda held: held.step, default=None), damaged
+
+    def clear_checkpoints(self) -> None:
+        for slot in SLOTS:
+            (self.path / slot).unlink(missing_ok=True)
+
+    def _read_slot(self, slot: str) -> Checkpoint | DamagedError | None:
+        try:
+            return Checkpoint.from_bytes((self.path / slot).read_bytes())
+        except FileNotFoundError:
+            return None
+        except DamagedError as error:
+            return error
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.path / name, content.getvalue())
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays in that file by name, none where there is no such file or it is damaged."""
+        try:
+            with (self.path / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        except Exception:  # a damaged archive breaks its reader in any way, memory included
+            return {}
+        return arrays if are_sound_arrays(name, arrays) else {}
+
+    def lock(self, stack: ExitStack, wait: bool, give_up: Callable[[], bool]) -> bool:
+        """Keep others from this run until the stack ends; whether that could be done.
+
+        The system takes the lock back from a process that dies. `wait`: until it is free, or `give_up` says so.
+        """
+        folder = self.path.parent.parent / LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{self.path.name}.lock")
+        while True:
+            try:
+                stack.enter_context(lock.acquire(timeout=LOCK_SECONDS if wait else 0))
+                return True
+            except Timeout:
+                if not wait or give_up():
+                    return False
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written; only by who holds the lock."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+        self.clear_progress()
+
+    def write_progress(self, content: dict[str, Any]) -> None:
+        """Say how far the run is; a reader may see it late, and losing it loses nothing."""
+        temporary = self.path / ".progress.json.tmp"
+        with suppress(OSError):
+            temporary.write_text(json.dumps(content))
+            temporary.replace(self.path / "progress.json")
+
+    def clear_progress(self) -> None:
+        (self.path / "progress.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def tables_lock(out: Path) -> Iterator[None]:
+    """Keep others from the tables and figures, and remove what a killed process left half-written of them."""
+    (out / LOCKS).mkdir(parents=True, exist_ok=True)
+    with FileLock(out / LOCKS / "tables.lock"):
+        for pattern in (".*.tmp", "plots/*/.*.tmp", f"{RUNS}/*/.agreement.json.*.tmp"):
+            for path in out.glob(pattern):
+                path.unlink(missing_ok=True)
+        yield
+
+
+def run_folder(out: Path, run_id: str) -> RunFolder:
+    """The folder of the run of that id under the output folder, whether it exists or not."""
+    return RunFolder(out / RUNS / run_id)
+
+
+def stored_runs(out: Path) -> Iterator[RunFolder]:
+    """The folders of all runs under the output folder, by name."""
+    folders = (out / RUNS).iterdir() if (out / RUNS).is_dir() else iter(())
+    for path in sorted(folders):
+        if path.name.isprintable() and (path / "spec.json").is_file():
+            yield RunFolder(path)

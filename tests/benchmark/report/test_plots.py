@@ -1,0 +1,113 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmark.report import plots
+from benchmark.report.leaderboard import build_leaderboard, write_tables
+from benchmark.report.plots import draw_all
+from benchmark.running.execution import Workplace
+from benchmark.running.scheduler import run_all
+from benchmark.spec import RunSpec
+from benchmark.storage.store import run_folder, stored_runs
+
+FIGURES = ("scores", "score_against_beta", "trade_off", "kl_per_latent", "traversals", "reconstructions")
+METRICS = ("beta_vae_score", "gaussian_wasserstein_correlation", "irs", "mig")
+
+
+def _folder(out):
+    return out / "plots" / "dsprites_mini-quick-3steps"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    out = tmp_path_factory.mktemp("plots")
+    specs = [RunSpec("vae", dataset="dsprites_mini", steps=3)]
+    specs += [RunSpec("betavae", {"beta": 4}, "dsprites_mini", steps=3, seed=seed) for seed in (0, 1)]
+    specs += [RunSpec(name, dataset="dsprites_mini", steps=3) for name in ("ground_truth", "dipvae_i")]
+    assert all(outcome.finished for outcome in run_all(specs, Workplace(out, device="cpu", metrics=METRICS)))
+    return out, draw_all(out, *write_tables(out))
+
+
+def test_every_figure_is_drawn(drawn):
+    out, paths = drawn
+    assert set(paths) == {_folder(out) / f"{name}.png" for name in FIGURES}
+    decoding = [run for run in (out / "runs").iterdir() if not run.name.startswith("ground_truth")]
+    pictures = [run / f"{kind}.png" for kind in ("traversals", "reconstructions") for run in decoding]
+    for path in [*paths, *pictures]:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 100
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 5, f"{path} is blank"
+
+
+def test_drawing_again_changes_no_byte(drawn):
+    out, paths = drawn
+    before = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        path.unlink()
+    draw_all(out, *write_tables(out))
+    assert {path: path.read_bytes() for path in paths} == before
+
+
+def test_what_changed_is_drawn_again_and_nothing_else(drawn):
+    out, paths = drawn
+    before = {path: path.stat().st_mtime_ns for path in paths}
+    runs, board = write_tables(out)
+    draw_all(out, runs, board)
+    assert {path: path.stat().st_mtime_ns for path in paths} == before
+    (_folder(out) / "scores.png").write_bytes(b"torn")
+    draw_all(out, runs, board)
+    assert [path.name for path in paths if path.stat().st_mtime_ns != before[path]] == ["scores.png"]
+    runs.loc[runs["metric"] == "mig", "value"] = 0.5
+    draw_all(out, runs, build_leaderboard(runs))
+    assert all(path.stat().st_mtime_ns != before[path] for path in paths)
+
+
+def test_names_are_drawn_as_they_are(drawn, tmp_path):
+    out, _ = drawn
+    shutil.copytree(out / "runs", tmp_path / "runs")
+    for number, folder in enumerate(stored_runs(tmp_path)):
+        names = ("$x_{", "<script>", "漢字", "=1+1", "../../x")
+        folder.write_json("spec.json", folder.read_json("spec.json") | {"method": names[number % 5], "preset": "../p"})
+    paths = draw_all(tmp_path, *write_tables(tmp_path))
+    assert {path.parent.parent for path in paths} == {tmp_path / "plots"}
+    assert len(paths) == len(FIGURES)
+
+
+def test_of_many_configurations_some_are_drawn(drawn, monkeypatch):
+    out, _ = drawn
+    monkeypatch.setattr(plots, "MOST_ROWS", 2)
+    monkeypatch.setattr(plots, "COMPARED", 3)
+    runs, board = write_tables(out)
+    figure = plots.draw_scores(runs, board)
+    assert "the best 2 of 4 configurations" in figure.get_suptitle()
+    assert len(figure.axes[0].get_yticklabels()) == 2
+    chosen = list(plots._first_runs(out, runs, board))
+    assert chosen[0] == "vae"  # of the least beta
+    assert len(chosen) == 3
+
+
+def test_traversal_rows_are_ordered_by_kl(drawn):
+    out, _ = drawn
+    run = next((out / "runs").glob("vae-*")).name
+    folder = run_folder(out, run)
+    measures = folder.read_json("scores.json")["measures"]
+    first = max(range(10), key=lambda j: measures[f"kl_per_latent_{j}"])
+    with Image.open(folder.path / "traversals.png") as picture:
+        shown = np.asarray(picture.convert("L"))[22:86, 96 : 96 + 64]
+    assert np.array_equal(shown, folder.read_arrays("pictures.npz")["traversals"][first, 0, 0])
+
+
+def test_runs_without_pictures_or_beta_do_not_stop_the_others(drawn, tmp_path):
+    out, _ = drawn
+    for run in (out / "runs").glob("vae-*"):
+        source, folder = run_folder(out, run.name), run_folder(tmp_path, run.name)
+        scores = source.read_json("scores.json")
+        scores["measures"] = {"active_latents": 2}
+        for name in ("spec.json", "status.json"):
+            folder.write_json(name, source.read_json(name))
+        folder.write_json("scores.json", scores)
+        (folder.path / "history.csv").write_text("step,loss\n1,2\n")
+    (path,) = draw_all(tmp_path, *write_tables(tmp_path))
+    assert path.name == "scores.png"

@@ -1,0 +1,290 @@
+"""Packs carried out in this process, and spread over several: nothing that is stored depends on which."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import metrics
+from benchmark.running import execution
+from benchmark.running.execution import Workplace, execute, is_done
+from benchmark.running.scheduler import run_all, score_beside_training
+from benchmark.spec import RunSpec
+from benchmark.storage.store import run_folder
+from benchmark.training import harness
+from benchmark.training.harness import DivergenceError
+from metrics import Metric
+
+METRICS = ["beta_vae_score", "irs", "mig", "modularity"]
+SPECS = [RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=4, seed=s) for beta in (1, 4) for s in (0, 1)]
+FILES = {
+    "spec.json",
+    "history.csv",
+    "model.safetensors",
+    "environment.json",
+    "scores.json",
+    "pictures.npz",
+    "traversals.png",
+    "reconstructions.png",
+    "probe.npz",
+    "status.json",
+}
+
+
+def _execute(workplace):
+    (outcome,) = execute(SPECS[:1], workplace)
+    return outcome
+
+
+def _all(specs, workplace):
+    return list(execute(specs, workplace))
+
+
+def _contents(out, names=("scores.json", "model.safetensors", "history.csv", "spec.json", "pictures.npz")):
+    return {spec.run_id: [(run_folder(out, spec.run_id).path / name).read_bytes() for name in names] for spec in SPECS}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished")
+    assert all(outcome.finished for outcome in run_all(SPECS, Workplace(out, device="cpu", jobs=1, metrics=METRICS)))
+    return out
+
+
+def test_a_runs_folder(finished):
+    folder = run_folder(finished, SPECS[0].run_id)
+    assert {path.name for path in folder.path.iterdir()} == FILES
+    assert folder.read_json("spec.json") == json.loads(json.dumps(SPECS[0].to_dict()))
+    environment = folder.read_json("environment.json")
+    assert environment["threads"] == 1
+    assert environment["precision"] in {"bf16", "fp32"}
+    assert environment["steps_per_second"] > 0
+    scores = folder.read_json("scores.json")
+    assert scores["rows"] == {"train": 256, "test": 128}
+    assert set(scores["metrics"]) == set(METRICS)
+    assert scores["metrics"]["mig"]["packages"]["scikit-learn"]
+
+
+def test_jobs_never_change_a_byte(finished, tmp_path):
+    outcomes = list(run_all(SPECS, Workplace(tmp_path, device="cpu", jobs=2, metrics=METRICS)))
+    assert {outcome.run_id for outcome in outcomes} == {spec.run_id for spec in SPECS}
+    assert _contents(tmp_path) == _contents(finished)
+
+
+def test_a_run_is_trained_once(finished, monkeypatch):
+    monkeypatch.setattr(execution, "train_pack", None)
+    workplace = Workplace(finished, device="cpu", metrics=METRICS)
+    assert all(is_done(spec, workplace) for spec in SPECS)
+    assert _execute(workplace).finished
+
+
+def test_a_new_metric_scores_without_training(finished, tmp_path, monkeypatch):
+    assert _execute(Workplace(tmp_path, device="cpu", metrics=["mig"])).finished
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    assert set(folder.read_json("scores.json")["metrics"]) == {"mig"}
+    everything = Workplace(tmp_path, device="cpu", metrics=METRICS)
+    assert not is_done(SPECS[0], everything)
+    monkeypatch.setattr(execution, "train_pack", None)
+    assert _execute(everything).finished
+    assert (folder.path / "scores.json").read_bytes() == _contents(finished)[SPECS[0].run_id][0]
+
+
+def test_a_new_version_of_a_metric_is_scored_again(tmp_path, monkeypatch):
+    workplace = Workplace(tmp_path, device="cpu", metrics=["probe"])
+    for version in (1, 2):
+        probe = Metric("probe", lambda *_, v=version: {"score": v}, version, (0, 1), True, "", "", "", ("score",))
+        monkeypatch.setitem(metrics.REGISTRY, "probe", probe)
+        assert not is_done(SPECS[0], workplace)
+        _execute(workplace)
+        assert is_done(SPECS[0], workplace)
+    stored = run_folder(tmp_path, SPECS[0].run_id).read_json("scores.json")["metrics"]["probe"]
+    assert (stored["version"], stored["values"]) == (2, {"score": 2})
+
+
+def _break_down(*_, **__):
+    raise RuntimeError("no luck\nsecond line")
+
+
+def test_a_failure_costs_one_run_and_is_tried_again(tmp_path, monkeypatch):
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig"])
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "train_pack", _break_down)
+        outcome = _execute(workplace)
+    assert not outcome.finished
+    assert outcome.reason == "RuntimeError: no luck"
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    assert folder.read_json("status.json")["state"] == "failed"
+    assert "_break_down" in folder.read_json("status.json")["traceback"]
+    assert not (folder.path / "progress.json").exists()
+    assert not is_done(SPECS[0], workplace)
+    assert _execute(workplace).finished
+
+
+def test_a_metric_that_raises_costs_its_cell(tmp_path, monkeypatch):
+    broken = Metric("probe", _break_down, 1, (0, 1), True, "", "", "", ("score",))
+    monkeypatch.setitem(metrics.REGISTRY, "probe", broken)
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig", "probe"])
+    for _ in range(2):
+        outcome = _execute(workplace)
+        assert not outcome.finished
+        assert outcome.reason == "probe: RuntimeError: no luck"
+        assert not is_done(SPECS[0], workplace)
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    assert set(folder.read_json("scores.json")["metrics"]) == {"mig"}
+    assert folder.read_json("status.json") == {"state": "finished", "reason": outcome.reason}
+    assert is_done(SPECS[0], Workplace(tmp_path, device="cpu", metrics=["mig"]))
+
+
+def test_a_damaged_model_is_trained_again(finished, tmp_path):
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig"])
+    _execute(workplace)
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    (folder.path / "model.safetensors").write_bytes(b"torn")
+    (folder.path / "scores.json").unlink()
+    assert _execute(workplace).finished
+    stored = (folder.path / "model.safetensors").read_bytes()
+    assert stored == _contents(finished)[SPECS[0].run_id][1]
+
+
+def _losses(out):
+    return {spec.run_id: run_folder(out, spec.run_id).read_history()["loss"].tolist() for spec in SPECS}
+
+
+def test_packs_are_the_runs_one_by_one(finished, tmp_path):
+    outcomes = list(run_all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"], pack=3)))
+    assert all(outcome.finished for outcome in outcomes)
+    for run_id, losses in _losses(finished).items():
+        assert _losses(tmp_path)[run_id] == pytest.approx(losses, rel=1e-2)
+        assert run_folder(tmp_path, run_id).read_json("environment.json")["pack"] == 2  # four in equal packs
+
+
+def test_a_pack_without_memory_is_halved(tmp_path, monkeypatch):
+    sizes = []
+    train_pack = execution.train_pack
+
+    def short_of_memory(specs, *rest, **named):
+        sizes.append(len(specs))
+        if len(specs) > 2:
+            raise torch.OutOfMemoryError("no memory left")
+        return train_pack(specs, *rest, **named)
+
+    monkeypatch.setattr(execution, "train_pack", short_of_memory)
+    outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert [outcome.finished for outcome in outcomes] == [True] * 4
+    assert sizes == [4, 2, 2]
+
+
+def test_a_run_that_raises_costs_its_pack_nothing(tmp_path, monkeypatch):
+    train_pack = execution.train_pack
+
+    def faulty(specs, *rest, **named):
+        if SPECS[2] in specs:
+            raise RuntimeError("bad luck")
+        return train_pack(specs, *rest, **named)
+
+    monkeypatch.setattr(execution, "train_pack", faulty)
+    outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert [outcome.finished for outcome in outcomes] == [True, True, False, True]
+    assert outcomes[2].reason == "RuntimeError: bad luck"
+
+
+def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
+    def diverging(specs, *rest, **named):
+        return [DivergenceError("the loss is infinite or nan from step 3 on"), *train_pack(specs[1:], *rest)]
+
+    train_pack = execution.train_pack
+    monkeypatch.setattr(execution, "train_pack", diverging)
+    outcomes = _all(SPECS[:2], Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert [outcome.finished for outcome in outcomes] == [False, True]
+    status = run_folder(tmp_path, SPECS[0].run_id).read_json("status.json")
+    assert status["state"] == "failed"
+    assert "step 3" in status["reason"]
+
+
+def test_scoring_beside_training_changes_nothing(finished, tmp_path):
+    packs = [SPECS[:1], SPECS[1:2]]
+    workplace = Workplace(tmp_path, device="cpu", metrics=["mig", "beta_vae_score"])
+    outcomes = list(score_beside_training(packs, workplace))
+    assert sorted(outcome.run_id for outcome in outcomes if outcome.finished) == sorted(s.run_id for s in SPECS[:2])
+    for spec in SPECS[:2]:
+        ours, theirs = (run_folder(out, spec.run_id).read_json("scores.json") for out in (tmp_path, finished))
+        assert ours["metrics"]["mig"] == theirs["metrics"]["mig"]
+        assert ours["measures"] == theirs["measures"]
+
+
+class _BrokenOff(BaseException):
+    """As when a process is told to end."""
+
+
+def _break_off(workplace, steps, monkeypatch):
+    """Train the first run for so many steps, keeping a checkpoint after each, and stop."""
+    train_pack = execution.train_pack
+
+    def breaking(specs, dataset, *, save, **named):
+        def save_and_stop(step, checkpoints):
+            save(step, checkpoints)
+            if step == steps:
+                raise _BrokenOff
+
+        return train_pack(specs, dataset, save=save_and_stop, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "train_pack", breaking)
+        with pytest.raises(_BrokenOff):
+            _execute(workplace)
+    return run_folder(workplace.out, SPECS[0].run_id)
+
+
+def _workplace(tmp_path):
+    return Workplace(tmp_path, device="cpu", metrics=["mig"], checkpoint_seconds=0)
+
+
+def _steps_taken(monkeypatch):
+    steps = []
+    advance = harness._Loop.advance
+    monkeypatch.setattr(harness._Loop, "advance", lambda loop, *given: (steps.append(1), advance(loop, *given)))
+    return steps
+
+
+def _assert_as_unbroken(folder, finished):
+    expected = run_folder(finished, SPECS[0].run_id).path
+    for name in ("model.safetensors", "history.csv"):
+        assert (folder.path / name).read_bytes() == (expected / name).read_bytes()
+    assert {path.name for path in folder.path.iterdir()} == FILES
+
+
+def test_a_broken_training_goes_on(finished, tmp_path, monkeypatch):
+    folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
+    assert {path.name for path in folder.path.glob("checkpoint*")} == {"checkpoint-0.bin", "checkpoint-1.bin"}
+    steps = _steps_taken(monkeypatch)
+    assert _execute(_workplace(tmp_path)).finished
+    assert len(steps) == 1
+    _assert_as_unbroken(folder, finished)
+
+
+@pytest.mark.parametrize(("damaged", "steps_left"), [(1, 2), (2, 4)])
+def test_damaged_checkpoints_are_told_and_older_ones_used(finished, tmp_path, monkeypatch, damaged, steps_left):
+    folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
+    newest_first = sorted(folder.path.glob("checkpoint*"), key=lambda path: -path.stat().st_mtime_ns)
+    for path in newest_first[:damaged]:
+        path.write_bytes(path.read_bytes()[:-1])
+    steps = _steps_taken(monkeypatch)
+    outcome = _execute(_workplace(tmp_path))
+    assert outcome.finished
+    assert len(steps) == steps_left
+    assert outcome.note.count("checksum does not match") == damaged
+    assert outcome.note.endswith("it began anew" if damaged == 2 else "it went on from step 2")
+    _assert_as_unbroken(folder, finished)
+
+
+def test_a_checkpoint_that_does_not_fit_is_told_and_training_begins_anew(finished, tmp_path, monkeypatch):
+    folder = _break_off(_workplace(tmp_path), 3, monkeypatch)
+    checkpoint, _ = folder.read_checkpoint()
+    folder.clear_checkpoints()
+    tensors = {name: value for name, value in checkpoint.tensors.items() if "decoder" not in name}
+    folder.write_checkpoint(replace(checkpoint, tensors=tensors))
+    outcome = _execute(_workplace(tmp_path))
+    assert outcome.finished
+    assert "does not fit this method" in outcome.note
+    _assert_as_unbroken(folder, finished)

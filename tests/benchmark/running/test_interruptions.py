@@ -1,0 +1,150 @@
+"""A sweep that is broken off anywhere goes on with the same command, and ends as one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.plugins import load_plugins
+from benchmark.running.execution import Workplace, execute
+from benchmark.running.isolation import call_isolated
+from benchmark.spec import RunSpec
+from benchmark.storage.store import stored_runs
+
+ROOT = Path(__file__).parents[3]
+SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "12", "--metrics", "mig"]
+SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
+RESULTS = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
+
+
+def _start(out, arguments=SWEEP):
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), *arguments, "--out", str(out)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _finish(out):
+    assert main([*SWEEP, "--out", str(out)]) == 0
+
+
+def _contents(out):
+    """Every file of every run by name, apart from those that tell of times."""
+    return {
+        (folder.path.name, name): (folder.path / name).read_bytes() for folder in stored_runs(out) for name in RESULTS
+    }
+
+
+def _tables(out):
+    lines = (out / "leaderboard.csv").read_text(), (out / "runs.csv").read_text()
+    header = lines[1].splitlines()[0].split(",")
+    times = header.index("train_seconds")
+    return lines[0], [line.split(",")[:times] + line.split(",")[times + 1 :] for line in lines[1].splitlines()]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken")
+    _finish(out)
+    return out
+
+
+def _wait_for(out, pattern, process):
+    deadline = time.monotonic() + 120
+    while not list(out.glob(pattern)):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _assert_as_unbroken(out, unbroken):
+    assert _contents(out) == _contents(unbroken)
+    assert _tables(out) == _tables(unbroken)
+    assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith("checkpoint")]
+
+
+def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken):
+    process = _start(tmp_path)
+    _wait_for(tmp_path, "runs/*/checkpoint-1.bin", process)
+    os.kill(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.splitlines()[-1].startswith("interrupted; the same command goes on")
+    assert "Traceback" not in told
+    assert list(tmp_path.glob("runs/*/checkpoint-*.bin"))
+    _finish(tmp_path)
+    _assert_as_unbroken(tmp_path, unbroken)
+
+
+def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken):
+    process = _start(tmp_path)
+    _wait_for(tmp_path, "runs/*/checkpoint-0.bin", process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    _finish(tmp_path)
+    _assert_as_unbroken(tmp_path, unbroken)
+
+
+COUNTED = '''
+import os, time
+from methods import register
+from methods.vae import VAE
+
+@register("counted")
+class Counted(VAE):
+    """Counts how often it is fitted. Reference: none."""
+
+    def players(self):
+        return {}
+
+    def fit(self, networks, images, seed):
+        with open(os.environ["COUNTED"], "a") as file:
+            file.write(f"{os.getpid()}\\n")
+        time.sleep(0.3)
+'''
+
+
+@pytest.fixture
+def counted(tmp_path, monkeypatch):
+    """A plugin, and the file that counts how often its method was fitted."""
+    (tmp_path / "counted.py").write_text(COUNTED)
+    monkeypatch.setenv("COUNTED", str(tmp_path / "count"))
+    return tmp_path / "counted.py", tmp_path / "count"
+
+
+def test_two_sweeps_on_one_folder_train_each_run_once(tmp_path, counted):
+    plugin, count = counted
+    out = tmp_path / "out"
+    given = ["--methods", "counted", "--plugin", str(plugin), "--datasets", "dsprites_mini", "--device", "cpu"]
+    given += ["--seeds", "0-5", "--metrics", "mig", "--jobs", "2"]
+    for process in [_start(out, given) for _ in range(2)]:
+        _, told = process.communicate(timeout=300)
+        assert process.returncode == 0, told
+    assert len(count.read_text().split()) == 6
+    assert len(list(stored_runs(out))) == 6
+    for folder in stored_runs(out):
+        assert folder.finished
+        assert folder.sound
+
+
+def _carry_out(plugin, count, out):
+    os.environ["COUNTED"] = str(count)
+    load_plugins([plugin])
+    spec = RunSpec("counted", dataset="dsprites_mini")
+    yield from execute([spec], Workplace(out, "cpu", metrics=["mig"], plugins=[plugin], wait=True))
+
+
+def test_eight_processes_on_one_run_train_it_once(tmp_path, counted):
+    out, logs = tmp_path / "out", [tmp_path / f"log{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        endings = list(pool.map(lambda log: call_isolated(_carry_out, (*counted, out), log), logs))
+    assert [ending.reason for ending in endings] == [""] * 8
+    assert all(outcome.finished for ending in endings for outcome in ending.told)
+    assert len(counted[1].read_text().split()) == 1
+    (folder,) = stored_runs(out)
+    assert folder.finished
+    assert folder.sound

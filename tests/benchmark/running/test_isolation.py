@@ -1,0 +1,214 @@
+"""Whatever becomes of one run costs that run alone."""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark.plugins import load_plugins
+from benchmark.running import isolation
+from benchmark.running.execution import Outcome, Workplace, is_done
+from benchmark.running.isolation import MOST_OUTPUT, call_isolated
+from benchmark.running.scheduler import LOG, run_all, score_beside_training
+from benchmark.spec import RunSpec
+from benchmark.storage.store import run_folder
+
+pytestmark = pytest.mark.usefixtures("plugins_anew")
+
+
+def _tells():
+    yield 1
+    print("a word", flush=True)
+    yield 2
+
+
+def _raises():
+    yield 1
+    raise RuntimeError("no luck")
+
+
+def _exits():
+    yield 1
+    sys.exit(3)
+
+
+def _dies():
+    yield 1
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hangs():
+    yield 1
+    time.sleep(60)
+
+
+def _floods():
+    yield 1
+    for _ in range(40):
+        print("x" * 100_000, flush=True)
+    yield 2
+
+
+def _waits_for_an_interrupt():
+    yield 1
+    while not isolation.interrupted():
+        time.sleep(0.01)
+    yield 2
+
+
+def test_what_is_told_and_written(tmp_path):
+    ending = call_isolated(_tells, (), tmp_path / "log")
+    assert (ending.told, ending.reason) == ([1, 2], "")
+    assert (tmp_path / "log").read_text() == "a word\n"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (_raises, "it ended its process with exit code 1"),
+        (_exits, "it ended its process with exit code 3"),
+        (_dies, "its process was killed (SIGKILL), perhaps for memory"),
+        (_hangs, "it took longer than 1 seconds"),
+    ],
+)
+def test_how_it_ended(tmp_path, function, reason):
+    began = time.monotonic()
+    ending = call_isolated(function, (), tmp_path / "log", timeout=1 if function is _hangs else None)
+    assert (ending.told, ending.reason) == ([1], reason)
+    assert time.monotonic() - began < 20
+    assert (tmp_path / "log").exists() == (function is _raises)  # its stack trace
+
+
+def test_a_flood_is_cut(tmp_path):
+    assert call_isolated(_floods, (), tmp_path / "log").told == [1, 2]
+    log = (tmp_path / "log").read_bytes()
+    assert MOST_OUTPUT <= len(log) <= MOST_OUTPUT + 100
+    assert log.endswith(b"left out\n")
+
+
+FAULTY = '''
+import os, signal, sys, time
+from dataclasses import dataclass
+from methods import register
+from methods.base import hyperparameter
+from methods.vae import VAE
+
+@register("faulty")
+class Faulty(VAE):
+    """Fails in the way that its number says. Reference: none."""
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        kind: float = hyperparameter(0.0, "how it fails")
+
+    def players(self):
+        return super().players()
+
+    def loss(self, networks, batch, noise, hyperparameters, step):
+        terms = super().loss(networks, batch, noise, hyperparameters, step)
+        kind = int(hyperparameters.kind)
+        if kind == 1:
+            raise RuntimeError("bad luck")
+        if kind == 2:
+            terms["loss"] = terms["loss"] * float("nan")
+        if kind == 3:
+            time.sleep(600)
+        if kind == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == 5:
+            raise MemoryError("no memory left")
+        if kind == 6:
+            sys.exit(5)
+        if kind == 7:
+            for _ in range(30):
+                print("flood " * 20_000, flush=True)
+        return terms
+'''
+METRIC = '''
+from metrics import register
+
+@register(version=1, chance="0", ceiling="1", reference="none")
+def moody(table, rng):
+    """Fails on every second run."""
+    if table.codes[0, 0] > 0:
+        raise ValueError("not today")
+    return {"score": 1.0}
+'''
+DEADLY = '''
+import sys
+from metrics import register
+
+@register(version=1, chance="0", ceiling="1", reference="none")
+def deadly(table, rng):
+    """Ends the process that scores the run whose stream begins so."""
+    if rng.random() == FIRST:
+        sys.exit(7)
+    return {"score": 1.0}
+'''
+REASONS = {
+    1: "RuntimeError: bad luck",
+    2: "DivergenceError: the loss is infinite or nan from step 1 on",
+    3: "ProcessError: it took longer than 10 seconds",
+    4: "ProcessError: its process was killed (SIGKILL), perhaps for memory",
+    5: "MemoryError: no memory left",
+    6: "ProcessError: it ended its process with exit code 5",
+}
+
+
+def test_training_in_one_process_and_scoring_in_others_is_as_isolated(tmp_path):
+    """As on a GPU: a pack's process that dies costs the run at fault, and a scoring that dies its own."""
+    plugins = tmp_path / "faulty.py", tmp_path / "deadly.py"
+    entropy = hashlib.sha256(b"8/metric deadly").digest()[:8]  # of seed 8
+    first = np.random.default_rng(int.from_bytes(entropy, "big") >> 1).random()
+    for path, text in zip(plugins, (FAULTY, DEADLY.replace("FIRST", repr(first))), strict=True):
+        path.write_text(text)
+    assert load_plugins(plugins) == []
+    place = Workplace(tmp_path, "cpu", metrics=["mig", "deadly"], plugins=plugins)
+    specs = [RunSpec("faulty", {"kind": kind}, "dsprites_mini", steps=2, seed=kind) for kind in (0, 6, 8)]
+    outcomes = {outcome.run_id: outcome for outcome in score_beside_training([specs], place)}
+    sound, exits, scored_badly = (outcomes[spec.run_id] for spec in specs)
+    assert sound == Outcome(specs[0].run_id, finished=True)
+    assert exits.reason == REASONS[6]
+    assert scored_badly.reason == "ProcessError: it ended its process with exit code 7"
+    # What was trained stays: the same command scores it alone.
+    assert run_folder(tmp_path, specs[2].run_id).trained
+    (again,) = score_beside_training([specs[2:]], replace(place, metrics=["mig"]))
+    assert again.finished
+
+
+def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
+    """Raised, diverged, hung, killed, out of memory, exited, flooding, and a metric that raises."""
+    plugins = tmp_path / "faulty.py", tmp_path / "moody.py"
+    for path, text in zip(plugins, (FAULTY, METRIC), strict=True):
+        path.write_text(text)
+    place = Workplace(
+        tmp_path, device="cpu", jobs=4, metrics=["mig", "moody"], plugins=plugins, timeout=10, checkpoint_seconds=1000
+    )
+    load_plugins(plugins)
+    specs = [
+        RunSpec("faulty", {"kind": kind}, "dsprites_mini", seed=seed, steps=2) for kind in range(8) for seed in (0, 1)
+    ]
+    outcomes = {outcome.run_id: outcome for outcome in run_all(specs, place)}
+    assert len(outcomes) == 16
+    moods = set()
+    for spec in specs:
+        kind, outcome = spec.hyperparameters["kind"], outcomes[spec.run_id]
+        folder = run_folder(tmp_path, spec.run_id)
+        if kind in REASONS:
+            assert outcome.reason == REASONS[kind]
+            assert folder.read_json("status.json")["reason"] == REASONS[kind]
+            assert not is_done(spec, place)
+        else:
+            assert folder.finished
+            assert outcome.reason in ("", "moody: ValueError: not today")
+            assert "mig" in folder.read_json("scores.json")["metrics"]
+            moods.add(outcome.reason)
+        assert not (folder.path / "progress.json").exists()
+        log = folder.path / LOG
+        assert (log.stat().st_size if log.exists() else 0) <= MOST_OUTPUT + 100
+    assert len(moods) == 2

@@ -1,0 +1,181 @@
+from itertools import combinations, product
+from math import comb
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+import methods
+from benchmark.training.draws import CHUNK, Draws, draw_groups, draw_pairs
+from methods.base import Groups, Independent, Method, Pairs, Player
+
+FACTORS = 5  # of the small data set
+
+
+class _Method(Method):
+    """Two players, and two kinds of noise for each."""
+
+    kind = Independent()
+
+    def players(self):
+        return {name: Player((), lambda *_: {}) for name in ("one", "two")}
+
+    def batches(self):
+        return self.kind
+
+    def noise_shapes(self, batch):
+        return {"a": (batch, 3), "b": (2,)}
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _draws(mini, kind=None, seeds=(0,), batch=8, steps=1):
+    method = _Method((1, 64, 64), steps=steps)
+    method.kind = kind or Independent()
+    batches, noises = ([_generator(100 * use + seed) for seed in seeds] for use in (1, 2))
+    return Draws(method, batches, noises, mini, batch, torch.float32)
+
+
+def _pairs(mini, differing, batch=500):
+    """Factors (pairs, K) of the first and of the second images."""
+    indices, told = draw_pairs(Pairs(differing), mini, batch, _generator(0))
+    assert indices.shape == (CHUNK, 2 * batch)
+    assert told == {}
+    return [mini.factors(part.flatten()) for part in indices.chunk(2, 1)]
+
+
+def _expected_counts(sizes, differing):
+    """Probability that so many factors differ, by counting every choice of factors that are drawn anew."""
+    numbers = [differing] if differing else range(1, len(sizes))
+    expected = [0.0] * (len(sizes) + 1)
+    for number in numbers:
+        for chosen in combinations(sizes, number):
+            for differ in product([False, True], repeat=number):
+                chance = 1.0
+                for size, other in zip(chosen, differ, strict=True):
+                    chance *= (size - 1) / size if other else 1 / size
+                expected[sum(differ)] += chance / comb(len(sizes), number) / len(numbers)
+    return torch.tensor(expected, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("differing", [0, 1, 2, 4, 5])
+def test_as_many_factors_differ_as_should(mini, differing):
+    first, second = _pairs(mini, differing)
+    differ = (first != second).sum(1)
+    assert differ.max() <= (differing or FACTORS - 1)
+    seen = torch.bincount(differ, minlength=FACTORS + 1)
+    expected = _expected_counts(mini.factor_sizes, differing) * len(first)
+    possible = expected > 0
+    assert not seen[~possible].any()
+    assert chisquare(seen[possible], expected[possible]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("differing", [0, 1, 3])
+def test_every_factor_is_drawn_anew_alike(mini, differing):
+    first, second = _pairs(mini, differing)
+    drawn = (differing or FACTORS / 2) / FACTORS  # 1 .. K - 1 average to K / 2
+    for k, size in enumerate(mini.factor_sizes):
+        differs = (first[:, k] != second[:, k]).double().mean().item()
+        assert differs == pytest.approx(drawn * (1 - 1 / size), abs=0.012)  # over four standard errors
+
+
+def test_first_and_second_images_are_uniform_over_the_grid(mini):
+    for factors in _pairs(mini, 1):
+        seen = torch.bincount(mini.indices(factors), minlength=len(mini))
+        assert chisquare(seen).pvalue > 1e-3
+
+
+def test_a_factor_drawn_anew_is_independent_of_its_old_value(mini):
+    first, second = _pairs(mini, FACTORS)
+    for k, size in enumerate(mini.factor_sizes):
+        assert chisquare(torch.bincount(first[:, k] * size + second[:, k])).pvalue > 1e-3
+
+
+def _groups(mini, chunks, batch=16):
+    generator = _generator(3)
+    drawn = [draw_groups(Groups(), mini, batch, generator) for _ in range(chunks)]
+    indices = torch.cat([indices for indices, _ in drawn])
+    return mini.factors(indices.flatten()).view(*indices.shape, FACTORS), torch.cat(
+        [told["factor"] for _, told in drawn]
+    )
+
+
+def test_a_group_varies_in_the_factor_that_is_told_alone(mini):
+    factors, told = _groups(mini, 2)
+    varies = (factors != factors[:, :1]).any(1)
+    assert (varies.sum(1) <= 1).all()
+    # Sixteen draws of a factor of two values are alike once in 32,768 groups.
+    assert torch.equal(varies.int().argmax(1), told)
+
+
+def test_every_factor_varies_equally_often_over_all_its_values(mini):
+    factors, told = _groups(mini, 30)
+    assert chisquare(torch.bincount(told, minlength=FACTORS)).pvalue > 1e-3
+    for k, size in enumerate(mini.factor_sizes):
+        own = factors[told == k][:, :, k].flatten()
+        assert chisquare(torch.bincount(own, minlength=size)).pvalue > 1e-3
+
+
+def test_groups_first_images_are_uniform_over_the_grid(mini):
+    factors, _ = _groups(mini, 120, batch=2)
+    assert chisquare(torch.bincount(mini.indices(factors[:, 0]), minlength=len(mini))).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_independent_batches_and_noise_are_the_generators_own(mini, number):
+    """To the bit, in chunks of 64 steps: stored results were trained on these."""
+    draws = _draws(mini, Independent(number), batch=8)
+    batches, noises = _generator(100), _generator(200)
+    for chunk in range(2):
+        indices = torch.randint(len(mini), (64, number * 8), generator=batches)
+        noise = {
+            player: {name: torch.randn((64, *shape), generator=noises) for name, shape in (("a", (8, 3)), ("b", (2,)))}
+            for player in ("one", "two")
+        }
+        for step in range(64):
+            drawn, drawn_noise = draws.of_step(64 * chunk + step)
+            assert torch.equal(drawn, indices[None, step])
+            for player, names in noise.items():
+                for name, values in names.items():
+                    assert torch.equal(drawn_noise[player][name], values[None, step])
+
+
+KINDS = [Independent(), Independent(2), Pairs(), Pairs(2), Groups()]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_draws_depend_on_the_seed_alone(mini, kind):
+    """Not on the runs beside it, torch's global generator or how long the training is."""
+    torch.manual_seed(1)
+    packed = _draws(mini, kind, seeds=(5, 7, 9), steps=1000)
+    alone = _draws(mini, kind, seeds=(7,), steps=70)
+    steps = []
+    for step in range(70):
+        indices, noise = packed.of_step(step)
+        torch.manual_seed(step)
+        own_indices, own_noise = alone.of_step(step)
+        assert torch.equal(indices[1], own_indices[0])
+        assert not torch.equal(indices[0], own_indices[0])
+        for player, names in own_noise.items():
+            for name, values in names.items():
+                assert torch.equal(noise[player][name][1], values[0])
+        steps.append(own_indices)
+    assert len({tuple(indices.flatten().tolist()) for indices in steps}) == 70
+
+
+def test_players_are_told_the_factor_but_have_noise_of_their_own(mini):
+    draws = _draws(mini, Groups(), seeds=(1, 2))
+    indices, noise = draws.of_step(0)
+    assert indices.shape == (2, 8)
+    assert noise["one"]["factor"].shape == (2,)
+    assert torch.equal(noise["one"]["factor"], noise["two"]["factor"])
+    assert not torch.equal(noise["one"]["a"], noise["two"]["a"])
+
+
+def test_methods_get_batches_of_the_size_that_their_noise_has(mini):
+    for name, images in (("vae", 8), ("adagvae", 16), ("dcign", 8), ("factorvae", 16), ("infogan", 8)):
+        method = methods.REGISTRY[name](mini.image_shape, factor_sizes=mini.factor_sizes)
+        draws = Draws(method, [_generator(0)], [_generator(1)], mini, 8, torch.float32)
+        assert draws.of_step(0)[0].shape == (1, images)

@@ -1,0 +1,169 @@
+import csv
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark import presets
+from benchmark.scoring import encode_table
+from benchmark.spec import RunSpec
+from benchmark.storage.store import RunFolder
+from benchmark.training import harness
+from benchmark.training.harness import DivergenceError, build, flatten_terms, stream, train
+from benchmark.training.pack import callable_networks
+from methods.base import Method, Player
+from methods.vae import VAE
+
+SPEC = RunSpec("betavae", {"beta": 4}, "dsprites_mini", steps=12)
+
+
+def _weights(training):
+    return torch.cat([weights.flatten() for weights in training.networks.state_dict().values()])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_same_seed_same_weights_to_the_bit(mini, precision):
+    first, second = (train(SPEC, mini, precision) for _ in range(2))
+    assert torch.equal(_weights(first), _weights(second))
+    assert first.history == second.history
+
+
+def test_another_seed_is_another_run(mini):
+    other = train(RunSpec("betavae", {"beta": 4}, "dsprites_mini", seed=1, steps=12), mini)
+    assert not torch.equal(_weights(train(SPEC, mini)), _weights(other))
+
+
+def test_global_random_state_is_left_alone(mini):
+    torch.manual_seed(7)
+    before = torch.random.get_rng_state()
+    train(SPEC, mini)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_global_random_state_does_not_matter(mini):
+    torch.manual_seed(1)
+    first = train(SPEC, mini)
+    torch.manual_seed(2)
+    assert torch.equal(_weights(first), _weights(train(SPEC, mini)))
+
+
+def test_methods_of_one_seed_start_alike(mini):
+    (_, one), (_, other) = (build(RunSpec(name, dataset="dsprites_mini"), mini) for name in ("vae", "betavae"))
+    for name, weights in one.state_dict().items():
+        assert torch.equal(weights, other.state_dict()[name])
+
+
+def test_vae_is_betavae_at_one(mini):
+    vae = train(RunSpec("vae", dataset="dsprites_mini", steps=5), mini, "fp32")
+    beta = train(RunSpec("betavae", {"beta": 1}, "dsprites_mini", steps=5), mini, "fp32")
+    assert torch.equal(_weights(vae), _weights(beta))
+
+
+def test_steps_are_those_of_torch_adam(mini):
+    """The whole loop against one written out here, with torch's own plain optimiser."""
+    spec = RunSpec("betavae", {"beta": 4}, "dsprites_mini", steps=3)
+    method, networks = build(spec, mini)
+    optimiser = torch.optim.Adam(networks.parameters(), lr=1e-3, foreach=False)
+    batches = torch.Generator().manual_seed(stream(0, "batches"))
+    noises = torch.Generator().manual_seed(stream(0, "noise"))
+    for _ in range(3):
+        images = mini.images(torch.randint(len(mini), (64,), generator=batches))
+        noise = {"posterior": torch.randn((64, 10), generator=noises)}
+        optimiser.zero_grad()
+        method.loss(dict(networks), images, noise, spec.resolve_hyperparameters(), 0)["loss"].backward()
+        optimiser.step()
+    expected = torch.cat([weights.flatten() for weights in networks.state_dict().values()])
+    torch.testing.assert_close(_weights(train(spec, mini, "fp32")), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_history(mini, monkeypatch):
+    monkeypatch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=8))
+    training = train(RunSpec("vae", dataset="dsprites_mini", preset="small", steps=200), mini)
+    steps = [row["step"] for row in training.history]
+    assert steps == [*range(2, 201, 2)]
+    row = training.history[-1]
+    assert list(row) == ["step", "loss", "reconstruction", "kl", *(f"kl_per_latent_{j}" for j in range(10))]
+    assert row["kl"] == pytest.approx(sum(row[f"kl_per_latent_{j}"] for j in range(10)), rel=1e-5)
+    assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"], rel=1e-5)
+    assert row["loss"] < training.history[0]["loss"] / 2
+
+
+def test_reports_steps_and_losses(mini):
+    seen = []
+    train(RunSpec("vae", dataset="dsprites_mini", steps=45), mini, report=lambda *told: seen.append(told))
+    assert [step for step, _ in seen] == [20, 40, 45]
+    assert all(math.isfinite(loss) for _, loss in seen)
+
+
+def test_divergence_is_told(mini, monkeypatch):
+    monkeypatch.setattr(VAE, "regulariser", lambda self, networks, latents, hyperparameters, step: latents.kl / 0)
+    with pytest.raises(DivergenceError, match="from step 1 on"):
+        train(RunSpec("vae", dataset="dsprites_mini", steps=3), mini)
+
+
+class _TwoPlayers(Method):
+    """One network each; the second player's loss passes through the first's network."""
+
+    def build(self):
+        return {"first": nn.Linear(4096, 2), "second": nn.Linear(2, 1)}
+
+    def players(self):
+        return {
+            "one": Player(("first",), lambda networks, batch, *_: {"loss": networks["first"](batch.flatten(1)).mean()}),
+            "two": Player(
+                ("second",),
+                lambda networks, batch, *_: {"loss": networks["second"](networks["first"](batch.flatten(1))).mean()},
+                harness.Optimiser("SGD", lr=0.5),
+            ),
+        }
+
+
+def test_a_player_moves_its_own_networks_alone(mini, monkeypatch):
+    monkeypatch.setitem(__import__("methods").REGISTRY, "two_players", _TwoPlayers)
+    monkeypatch.setattr(_TwoPlayers, "name", "two_players", raising=False)
+    spec = RunSpec("two_players", dataset="dsprites_mini", steps=1)
+    before = build(spec, mini)[1]["first"].weight.detach().clone()
+    training = train(spec, mini, "fp32")
+    # One step of Adam moves each weight by the learning rate at most: the second player's
+    # loss, at rate 0.5, has not reached the first player's network.
+    assert (training.networks["first"].weight - before).abs().max() <= 1.01e-3
+    assert list(training.history[0]) == ["step", "loss", "two_loss"]
+
+
+def test_stored_networks_encode_identically(mini, tmp_path):
+    from benchmark.scoring import rows_of_run
+
+    training = train(SPEC, mini)
+    folder = RunFolder(tmp_path / "run")
+    folder.write_training(training.networks, training.history, {})
+    method, networks = build(SPEC, mini)
+    folder.load_networks(networks)
+    rows = rows_of_run(SPEC, mini)
+    stored, live = (encode_table(method, n.eval(), mini, rows) for n in (networks, training.networks))
+    assert (stored.codes == live.codes).all()
+    with (folder.path / "history.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [row["step"] for row in training.history]
+
+
+def test_networks_compute_in_bf16_and_give_float32():
+    networks = nn.ModuleDict({"a": nn.Linear(64, 64)})
+    inputs = torch.randn(8, 64)
+    exact, rounded = (callable_networks(networks, precision)["a"](inputs) for precision in ("fp32", "bf16"))
+    assert exact.dtype == rounded.dtype == torch.float32
+    error = ((exact - rounded).norm() / exact.norm()).item()
+    assert 1e-4 < error < 2e-2
+
+
+def test_streams_differ_by_purpose_and_seed():
+    seeds = {stream(seed, purpose) for seed in range(50) for purpose in ("init", "batches", "noise", "rows")}
+    assert len(seeds) == 200
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_flatten_terms():
+    terms = {"loss": torch.tensor([2.0, 3.0]), "kl_per_latent": torch.tensor([[0.5, 1.5], [0.0, 1.0]])}
+    first, second = flatten_terms(terms)
+    assert first == {"loss": 2.0, "kl_per_latent_0": 0.5, "kl_per_latent_1": 1.5}
+    assert second == {"loss": 3.0, "kl_per_latent_0": 0.0, "kl_per_latent_1": 1.0}

@@ -1,0 +1,134 @@
+"""Runs trained together are the runs alone: equal draws, and losses that differ by rounding only."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark import presets
+from benchmark.spec import RunSpec
+from benchmark.training import harness
+from benchmark.training.convolutions import use_products
+from benchmark.training.draws import CHUNK
+from benchmark.training.harness import DivergenceError, build, train, train_pack
+from benchmark.training.pack import Stacked
+from methods.betavae import BetaVAE
+
+STEPS = 10
+RUNS = {
+    "betavae": [("beta", beta, seed) for beta, seed in ((1, 0), (4, 0), (4, 1), (16, 2), (0.5, 3))],
+    "factorvae": [("gamma", gamma, seed) for gamma, seed in ((10, 0), (35, 0), (35, 1))],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_batches():
+    """The quick protocol with batches of four, as the CPU takes long over stacked convolutions."""
+    patch = pytest.MonkeyPatch()
+    small = replace(presets.PRESETS["quick"], batch=4)
+    patch.setitem(presets.PRESETS, "small", small)
+    yield
+    patch.undo()
+
+
+def _specs(method, steps=STEPS):
+    return [RunSpec(method, {name: value}, "dsprites_mini", "small", s, steps) for name, value, s in RUNS[method]]
+
+
+def _weights(training):
+    return torch.cat([weights.flatten() for weights in training.networks.state_dict().values()])
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def alone(request, mini):
+    return request.param, [train(spec, mini, "fp64") for spec in _specs(request.param)]
+
+
+def _assert_equal(pack, alone, tolerance):
+    for ours, theirs in zip(pack, alone, strict=False):
+        assert len(ours.history) == STEPS
+        for row, expected in zip(ours.history, theirs.history, strict=True):
+            assert row == pytest.approx(expected, rel=tolerance, abs=1e-13)
+        torch.testing.assert_close(_weights(ours), _weights(theirs), rtol=tolerance, atol=1e-11)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_run_in_a_pack_is_that_run_alone(alone, size, mini, monkeypatch):
+    method, trained = alone
+    monkeypatch.setattr(
+        harness, "Alone", lambda networks, hyperparameters, precision: Stacked([networks], [hyperparameters], precision)
+    )
+    _assert_equal(train_pack(_specs(method)[:size], mini, "fp64"), trained, 1e-9)
+
+
+def test_unfolded_convolutions_are_convolutions(alone, mini):
+    method, trained = alone
+    _assert_equal(train_pack(_specs(method)[:2], mini, "fp64", products="unfolded"), trained, 1e-9)
+
+
+def test_layers_are_put_back_as_they_were():
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1))
+    images = torch.randn(2, 2, 9, 9)
+    expected = network(images)
+    use_products(network, "unfolded")
+    assert all("forward" in vars(layer) for layer in network)
+    torch.testing.assert_close(network(images), expected)
+    use_products(network, None)
+    assert not any("forward" in vars(layer) for layer in network)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_reduced_precision_agrees_roughly(precision, mini):
+    specs = _specs("betavae")[:2]
+    for ours, spec in zip(train_pack(specs, mini, precision), specs, strict=True):
+        theirs = train(spec, mini, precision)
+        assert ours.history[-1]["loss"] == pytest.approx(theirs.history[-1]["loss"], rel=0.05)
+        assert ours.precision == precision
+        assert ours.pack == 2
+
+
+class _Diverging(BetaVAE):
+    """Runs with a beta above 10 give nan from step 3 on."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        broken = (torch.as_tensor(hyperparameters.beta) > 10) & (step >= 2)
+        return super().regulariser(networks, latents, hyperparameters, step) + torch.where(broken, torch.nan, 0.0)
+
+
+def test_a_run_that_diverges_does_not_disturb_its_neighbours(mini, monkeypatch):
+    specs = _specs("betavae")[1:4]
+    healthy = [train(spec, mini, "fp64") for spec in specs[:2]]
+    monkeypatch.setattr(RunSpec, "method_class", _Diverging)
+    outcomes = train_pack(specs, mini, "fp64")
+    assert isinstance(outcomes[2], DivergenceError)
+    assert "step 3" in str(outcomes[2])
+    _assert_equal(outcomes[:2], healthy, 1e-9)
+
+
+def test_a_pack_of_diverged_runs_ends_early(mini, monkeypatch):
+    monkeypatch.setattr(RunSpec, "method_class", _Diverging)
+    seen = []
+    spec = RunSpec("betavae", {"beta": 16}, "dsprites_mini", "small", steps=200)
+    outcomes = train_pack([spec], mini, "fp32", lambda step, losses: seen.append(step))
+    assert isinstance(outcomes[0], DivergenceError)
+    assert seen == [20]
+
+
+def test_draws_go_on_from_chunk_to_chunk(mini):
+    """A longer training starts as a shorter one does, whatever the chunk they are drawn in."""
+    short, long = (train(RunSpec("vae", dataset="dsprites_mini", preset="small", steps=n), mini) for n in (70, 100))
+    assert CHUNK == 64
+    assert long.history[69] == short.history[69]
+    batches = [row["reconstruction"] for row in long.history]
+    assert len(set(batches)) == len(batches)
+
+
+def test_a_discriminator_does_not_reach_the_encoder(mini):
+    spec = _specs("factorvae")[0]
+    method, networks = build(spec, mini)
+    noise = {name: torch.randn(shape) for name, shape in method.noise_shapes(4).items()}
+    terms = method.discriminator_loss(dict(networks), mini.images(range(8)), noise, None, torch.tensor(0))
+    terms["loss"].backward()
+    assert all(weights.grad is None for weights in networks["encoder"].parameters())
+    assert all(weights.grad is not None for weights in networks["discriminator"].parameters())
