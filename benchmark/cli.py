@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def _load_plugins(options: Mapping[str, Any]) -> tuple[Path, ...]:
 
 def _run(given: Sequence[str]) -> int:
     # Imported late: `list` and error messages need not wait for them.
-    from benchmark.running.execution import is_done
+    from benchmark.running.execution import is_done, made_by_other_code
     from benchmark.running.progress import SweepProgress
     from benchmark.running.scheduler import run_all
     from benchmark.storage.store import RUNS
@@ -92,6 +93,11 @@ def _run(given: Sequence[str]) -> int:
         print(f"{len(specs)} runs, {len(todo)} to do")
         return 0
 
+    if not workplace.again:
+        other = Counter(what for spec in specs for what in made_by_other_code(spec, workplace))
+        for what, count in sorted(other.items()):
+            told = f"{count} of the stored runs were made by other code of {what} than its present one"
+            print(f"warning: {one_line(told)}; they stay, marked stale; --again redoes them.", file=sys.stderr)
     console = _console(stderr=True)
     check_writable(workplace.out / RUNS)
     for name in sorted({spec.dataset for spec in todo}):

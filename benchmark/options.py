@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "backend": "local",
     "out": "results",
     "set": [],
+    "again": False,
     "dry_run": False,
 }
 
@@ -83,6 +84,7 @@ def run_parser() -> Parser:
     add_plugin(parser)
     add("--out", metavar="DIR", help="output folder (default: results)")
     add("--config", metavar="SWEEP.toml", help="a file of these options; the command line goes first")
+    add("--again", action="store_true", default=None, help="redo runs that other code of a plugin made")
     add("--dry-run", action="store_true", default=None, help="print the runs and do nothing")
     return parser
 
@@ -138,7 +140,7 @@ def _option_of_config(name: str, key: str, value: Any, path: Path) -> Any:
         if not all(isinstance(file, str) for file in files):
             raise UsageError(f"{key} in {path} is {value!r}; it takes a file's name or a list of them.")
         return files
-    if name == "dry_run":
+    if name in ("again", "dry_run"):
         if not isinstance(value, bool):
             raise UsageError(f"{key} in {path} is {value!r}; it takes true or false.")
         return value
@@ -324,6 +326,7 @@ def read_workplace(options: Mapping[str, Any]) -> "Workplace":
         timeout=read_whole("timeout", options["timeout"], 1) if "timeout" in options else None,
         backend=options["backend"],
         dask_scheduler=options.get("dask_scheduler"),
+        again=options["again"],
     )
 
 

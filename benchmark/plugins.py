@@ -3,11 +3,12 @@
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import methods
 import metrics
@@ -18,6 +19,7 @@ GROUPS = tuple(f"disentanglement_benchmark.{kind}" for kind in ("methods", "metr
 REGISTRIES: tuple[dict, ...] = (methods.REGISTRY, metrics.REGISTRY, datasets.REGISTRY, datasets.VERSIONS)  # type: ignore[type-arg]
 TAKEN = (methods.NameTakenError, metrics.NameTakenError, datasets.NameTakenError)
 _loaded: set[str] = set()  # what is loaded, or has failed, in this process
+_digests: dict[str, str] = {}  # of the code of each plugin's module, as it was executed
 
 
 def load_plugins(files: Sequence[Path] = ()) -> list[str]:
@@ -32,7 +34,7 @@ def load_plugins(files: Sequence[Path] = ()) -> list[str]:
     warnings = []
     for group in GROUPS:
         for entry in entry_points(group=group):
-            warnings += _load(f"{entry.name} ({entry.value})", f"{group} {entry.value}", entry.load)
+            warnings += _load(f"{entry.name} ({entry.value})", f"{group} {entry.value}", partial(_import, entry))
     for file in files:
         if not file.is_file():
             raise UsageError(f"there is no plugin file {file}; name a Python file.")
@@ -70,6 +72,62 @@ def _all_or_nothing() -> Iterator[None]:
         raise
 
 
+def present_code(registry: Mapping[str, Any], name: str) -> str | None:
+    """What tells the code that a registered name has now from what it had: a digest of its plugin's files.
+
+    Empty for the project's own, whose code has versions; None where nothing of that name is registered.
+    A file that a plugin imports is not looked at, but for one with a class that it builds on.
+    """
+    if name not in registry:
+        return None
+    entry = registry[name]
+    function = getattr(entry, "function", entry)  # of a metric
+    kinds = function.__mro__ if isinstance(function, type) else (function,)
+    modules = {str(getattr(kind, "__module__", "")) for kind in kinds}
+    return _digest(*sorted(_digests[module] for module in modules & _digests.keys()))
+
+
+def trained_by_other_code(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> list[str]:
+    """Which of a run's method and data set were other code of a plugin than they are.
+
+    Args:
+        spec, environment: the content of its files of those names; of a plugin that is not loaded nothing is known.
+    """
+    made = environment.get("code", {})
+    method, dataset = spec["method"], spec["dataset"]
+    present = {
+        f"method {method}": (made.get("method"), present_code(methods.REGISTRY, method)),
+        f"data set {dataset}": (made.get("dataset"), present_code(datasets.REGISTRY, dataset)),
+    }
+    return [what for what, codes in present.items() if _differs(*codes)]
+
+
+def scored_by_other_code(scores: Mapping[str, Any]) -> list[str]:
+    """Which of a run's metrics were other code of a plugin than they are, by its scores.json."""
+    scored = scores.get("metrics", {})
+    return [name for name in scored if _differs(scored[name].get("code"), present_code(metrics.REGISTRY, name))]
+
+
+def _differs(made: str | None, present: str | None) -> bool:
+    return None not in (made, present) and made != present
+
+
+def _digest(*contents: str | bytes) -> str:
+    """Ten characters that tell the contents; none where there are none."""
+    content = b"\0".join(each if isinstance(each, bytes) else each.encode() for each in contents)
+    return hashlib.sha256(content).hexdigest()[:10] if contents else ""
+
+
+def _import(entry: EntryPoint) -> None:
+    """Import what an installed package offers, and note the code of those of its modules that are imported by then."""
+    entry.load()
+    package = entry.value.partition(":")[0].partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and (name == package or name.startswith(f"{package}.")):
+            _digests[name] = _digest(Path(file).read_bytes())
+
+
 def _execute(path: Path) -> None:
     """Import a file as a module of a name of its own."""
     name = f"plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -78,8 +136,9 @@ def _execute(path: Path) -> None:
         raise ImportError(f"{path.name} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look for it
+    _digests[name] = _digest(path.read_bytes())
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[name], _digests[name]
         raise

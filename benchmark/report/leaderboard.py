@@ -15,6 +15,7 @@ import pandas as pd
 import methods
 import metrics
 from benchmark import datasets
+from benchmark.plugins import scored_by_other_code, trained_by_other_code
 from benchmark.spec import format_settings, protocol_digest
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
@@ -51,7 +52,7 @@ def collect_runs(out: Path) -> pd.DataFrame:
     values `<metric>.<name>`), `value`, `metric_version`, `column` (whether it stands in the
     leaderboard) and `direction` (1: higher is better, -1: lower, 0: neither). A run without
     scores has one row without a metric. `stale` says what of a run was made by an older version
-    of its method, its data set or a metric than the present one.
+    of its method, its data set or a metric than the present one, or by other code of a plugin.
     """
     runs: list[dict[str, Any]] = []
     counts: list[int] = []
@@ -91,7 +92,7 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         "hyperparameters": " ".join(format_settings(spec["hyperparameters"])),
         "state": status.get("state", "unfinished"),
         "reason": status.get("reason", ""),
-        "stale": "; ".join(_stale_parts(spec, scores if finished else {})),
+        "stale": "; ".join(_stale_parts(spec, environment, scores if finished else {})),
         "train_rows": scores["rows"]["train"] if finished else None,
         "test_rows": scores["rows"]["test"] if finished else None,
         "codes": scores.get("codes") if finished else None,
@@ -102,8 +103,8 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
     return run, values or [NOTHING]
 
 
-def _stale_parts(spec: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
-    """What was made by an older version than the present one; of a plugin that is not loaded nothing is known."""
+def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
+    """What an older version than the present one made, or other code; of a plugin not loaded nothing is known."""
     method, dataset = spec["method"], spec["dataset"]
     made: dict[str, tuple[int, Any]] = {f"method {method}": (spec["method_version"], methods.REGISTRY.get(method))}
     for name, scored in scores.get("metrics", {}).items():
@@ -113,6 +114,8 @@ def _stale_parts(spec: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
     for what, version, present in versions:
         if version < present:
             yield f"{what} was at version {version}, now {present}"
+    for what in [*trained_by_other_code(spec, environment), *scored_by_other_code(scores)]:
+        yield f"{what} was of other code"
 
 
 def _values_of_run(scores: dict[str, Any]) -> Iterator[Value]:

@@ -7,12 +7,16 @@ from typing import Any
 
 import torch
 
+import methods
+from benchmark import datasets
+from benchmark.plugins import present_code
+from benchmark.spec import RunSpec
 from benchmark.training.harness import Training
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
-def describe_environment(training: Training, steps: int, device: torch.device, threads: int) -> dict[str, Any]:
+def describe_environment(training: Training, spec: RunSpec, device: torch.device, threads: int) -> dict[str, Any]:
     """What made a training, and how fast: what `environment.json` holds."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -21,10 +25,19 @@ def describe_environment(training: Training, steps: int, device: torch.device, t
         "pack": training.pack,
         "peak_memory": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,  # bytes, of the pack
         "seconds": training.seconds,  # of the pack
-        "steps_per_second": steps / training.seconds if training.history else None,  # of each of its runs
+        "steps_per_second": spec.protocol.steps / training.seconds if training.history else None,  # of each of its runs
         "python": platform.python_version(),
         "system": platform.platform(),
         "packages": package_versions(),
+        "code": code_of_run(spec),
+    }
+
+
+def code_of_run(spec: RunSpec) -> dict[str, str]:
+    """What tells the code of plugins that train the run; empty texts where it is the project's own."""
+    return {
+        "method": present_code(methods.REGISTRY, spec.method) or "",
+        "dataset": present_code(datasets.REGISTRY, spec.dataset) or "",
     }
 
 

@@ -5,18 +5,19 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
 
+import metrics
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import DamagedError
-from benchmark.plugins import load_plugins
+from benchmark.plugins import load_plugins, present_code, scored_by_other_code, trained_by_other_code
 from benchmark.running import isolation
-from benchmark.running.environment import describe_environment, package_versions
+from benchmark.running.environment import code_of_run, describe_environment, package_versions
 from benchmark.scoring.applying import apply_metric, chosen_metrics
 from benchmark.scoring.encoding import encode_probe, encode_table, measure, rows_of_run
 from benchmark.scoring.pictures import draw_pictures, picture_run
@@ -42,6 +43,7 @@ class Workplace:
         checkpoint_seconds: between checkpoints of a training; 0 keeps one after every step.
         timeout: seconds after which a pack that is still at work is ended; None lets it work.
         wait: for runs that another sweep is at; without it they are told as busy.
+        again: runs that other code of a plugin made are made anew; without it they stay as they are.
         backend: "local" for processes of this machine, "dask" for the workers of a cluster.
         dask_scheduler: a Dask scheduler's address; None starts a cluster on this machine.
     """
@@ -57,6 +59,7 @@ class Workplace:
     checkpoint_seconds: float = 60.0
     timeout: float | None = None
     wait: bool = False
+    again: bool = False
     backend: str = "local"
     dask_scheduler: str | None = None
 
@@ -95,7 +98,20 @@ class Encoded:
 def is_done(spec: RunSpec, workplace: Workplace) -> bool:
     """Whether the run has finished with every metric of this workplace at its present version."""
     folder = run_folder(workplace.out, spec.run_id)
-    return folder.finished and not _missing_metrics(folder, workplace)
+    if not folder.finished or _missing_metrics(folder, workplace):
+        return False
+    return not (workplace.again and _trained_otherwise(spec, folder))
+
+
+def made_by_other_code(spec: RunSpec, workplace: Workplace) -> list[str]:
+    """What of a stored run was made by other code of a plugin than its present one, such as "method mine"."""
+    folder = run_folder(workplace.out, spec.run_id)
+    scored = scored_by_other_code(folder.read_json("scores.json"))
+    return [*_trained_otherwise(spec, folder), *(f"metric {name}" for name in scored)]
+
+
+def _trained_otherwise(spec: RunSpec, folder: RunFolder) -> list[str]:
+    return trained_by_other_code(spec.to_dict(), folder.read_json("environment.json"))
 
 
 def execute(pack: Pack, workplace: Workplace) -> Iterator[Outcome]:
@@ -120,6 +136,9 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
                 yield Outcome(spec.run_id, finished=True)
             else:
                 folder.sweep()
+                # What is finished stays until it is asked for again; what is half done would be of two codes.
+                if (workplace.again or not folder.finished) and _trained_otherwise(spec, folder):
+                    folder.clear()
                 held.append(spec)
         if held:
             yield from _train_and_encode(held, workplace)
@@ -165,7 +184,12 @@ def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dic
     """
     standing = defaultdict(list)  # by the step from which they go on
     for spec in specs:
-        checkpoint, damaged = run_folder(workplace.out, spec.run_id).read_checkpoint()
+        folder, code = run_folder(workplace.out, spec.run_id), "".join(code_of_run(spec).values())
+        checkpoint, damaged = folder.read_checkpoint()
+        if checkpoint and checkpoint.code != code:
+            damaged = [*damaged, "its checkpoint was made by other code of a plugin"]
+            folder.clear_checkpoints()
+            checkpoint = None
         if damaged:
             standing_at = f"it went on from step {checkpoint.step}" if checkpoint else "it began anew"
             notes[spec.run_id] = f"{'; '.join(damaged)}; {standing_at}"
@@ -195,7 +219,7 @@ def _train_together(
         for spec, training in zip(specs, trainings, strict=True):
             if isinstance(training, Training):
                 folder = run_folder(workplace.out, spec.run_id)
-                environment = describe_environment(training, spec.protocol.steps, dataset.device, workplace.threads)
+                environment = describe_environment(training, spec, dataset.device, workplace.threads)
                 folder.write_training(training.networks, training.history, environment)
                 folder.clear_checkpoints()
             else:
@@ -217,13 +241,14 @@ def _train_together(
 def _saver(specs: Pack, workplace: Workplace) -> Save:
     """Keeps checkpoints of the runs every so many seconds."""
     folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
+    codes = ["".join(code_of_run(spec).values()) for spec in specs]
     kept = time.monotonic()
 
     def save(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
         nonlocal kept
         if isolation.interrupted() or time.monotonic() - kept >= workplace.checkpoint_seconds:
-            for folder, checkpoint in zip(folders, checkpoints(), strict=True):
-                folder.write_checkpoint(checkpoint)
+            for folder, checkpoint, code in zip(folders, checkpoints(), codes, strict=True):
+                folder.write_checkpoint(replace(checkpoint, code=code))
             kept = time.monotonic()
         if isolation.interrupted():
             raise KeyboardInterrupt
@@ -301,7 +326,8 @@ def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[st
     for name in _missing_metrics(folder, workplace, encoded.table.codes.shape[1]):
         try:
             scored = apply_metric(chosen_metrics([name])[name], encoded.table, encoded.spec.seed)
-            stored[name] = scored | {"packages": package_versions()}
+            code = present_code(metrics.REGISTRY, name) or ""
+            stored[name] = scored | {"packages": package_versions(), "code": code}
         except Exception as error:
             stored.pop(name, None)
             errors[name] = _one_line(error)
@@ -316,11 +342,12 @@ def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[st
 
 
 def _missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
-    """The metrics that are wanted, take so many codes and are not stored at their present version."""
+    """The metrics that are wanted, take so many codes and are not stored as they are at present."""
     scores = folder.read_json("scores.json")
     codes, stored = codes or scores.get("codes", 0), scores.get("metrics", {})
     wanted = {name: metric for name, metric in chosen_metrics(workplace.metrics).items() if codes <= metric.widest}
-    return [name for name, metric in wanted.items() if stored.get(name, {}).get("version") != metric.version]
+    other = scored_by_other_code(scores) if workplace.again else []
+    return [name for name in wanted if name in other or stored.get(name, {}).get("version") != wanted[name].version]
 
 
 def fail(run_id: str, error: Exception, workplace: Workplace) -> Outcome:

@@ -70,7 +70,11 @@ def _record(**kinds: Kind) -> Kind:
 
 VALUES = _table_of(_is_word, _is_number)
 SCORED = _record(
-    version=_is_whole, columns=_list_of(_is_text), direction=lambda value: value in (-1, 0, 1), values=VALUES
+    version=_is_whole,
+    columns=_list_of(_is_text),
+    direction=lambda value: value in (-1, 0, 1),
+    values=VALUES,
+    code=_is_text,
 )
 OBJECTS: Mapping[str, Kind] = {
     "spec.json": _record(
@@ -91,7 +95,7 @@ OBJECTS: Mapping[str, Kind] = {
         metrics=_table_of(_is_metric, SCORED),
     ),
     "agreement.json": _record(models=_list_of(_is_text), version=_is_whole, values=VALUES),
-    "environment.json": _record(seconds=_is_number, pack=_is_positive),
+    "environment.json": _record(seconds=_is_number, pack=_is_positive, code=_table_of(_is_word, _is_text)),
     "status.json": _record(state=_is_word, reason=_is_text),
 }
 

@@ -180,6 +180,11 @@ class RunFolder:
                 if not wait or give_up():
                     return False
 
+    def clear(self) -> None:
+        """Remove all that is stored of the run; only by who holds the lock."""
+        for path in self.path.glob("*"):
+            path.unlink(missing_ok=True)
+
     def sweep(self) -> None:
         """Remove what a killed process left half-written; only by who holds the lock."""
         for path in self.path.glob(".*.tmp"):

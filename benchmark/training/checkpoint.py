@@ -27,6 +27,7 @@ class Checkpoint:
         rows: the history so far.
         count: steps that the running sums hold.
         seconds: that the pack has trained so far.
+        code: what tells the code of plugins that trained it; empty where there are none.
     """
 
     step: int
@@ -34,6 +35,7 @@ class Checkpoint:
     rows: Sequence[Mapping[str, float]]
     count: int
     seconds: float
+    code: str = ""
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names begin with the prefix, without it."""
@@ -41,7 +43,14 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """A safetensors file, then its SHA-256."""
-        told = {"version": VERSION, "step": self.step, "rows": self.rows, "count": self.count, "seconds": self.seconds}
+        told = {
+            "version": VERSION,
+            "step": self.step,
+            "rows": self.rows,
+            "count": self.count,
+            "seconds": self.seconds,
+            "code": self.code,
+        }
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.tensors.items()}
         content = save(tensors, {"training": json.dumps(told)})
         return content + hashlib.sha256(content).digest()

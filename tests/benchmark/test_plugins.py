@@ -1,6 +1,7 @@
 """A user's own file is a method, a metric or a data set like any other."""
 
 import csv
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from benchmark.checks import check_method
 from benchmark.cli import main
 from benchmark.errors import UsageError
 from benchmark.plugins import load_plugins
+from benchmark.running.execution import Workplace, execute
+from benchmark.spec import RunSpec
+from benchmark.storage.store import run_folder
+from benchmark.training.harness import train_pack
 
 pytestmark = pytest.mark.usefixtures("plugins_anew")
 ROOT = Path(__file__).parents[2]
@@ -187,3 +192,141 @@ def test_examples_run(path, tmp_path, capsys):
     given = [f"--plugin={path}", "--methods", path.stem, "--datasets", "dsprites_mini", "--steps", "3"]
     assert main([*given, "--metrics", "mig", "--jobs", "1", "--device", "cpu", "--out", str(tmp_path)]) == 0
     assert f"{path.stem}" in capsys.readouterr().out
+
+
+SWEEP = ["--datasets", "dsprites_mini", "--steps", "2", "--device", "cpu", "--jobs", "1"]
+
+
+class _Bench:
+    """Sweeps with plugin files that are edited between them, each as in a process of its own."""
+
+    def __init__(self, folder, capsys):
+        self.folder, self.capsys = folder, capsys
+        self.before = [dict(registry) for registry in plugins.REGISTRIES]
+
+    def run(self, *arguments, files):
+        plugins._loaded.clear()
+        for registry, entries in zip(plugins.REGISTRIES, self.before, strict=True):
+            registry.clear()
+            registry.update(entries)
+        given = [part for file in files for part in ("--plugin", str(file))]
+        assert main([*SWEEP, *arguments, *given, "--out", str(self.folder / "out")]) == 0
+        return self.capsys.readouterr().err
+
+    def rows(self):
+        with (self.folder / "out" / "runs.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    def value(self, metric):
+        (value,) = (float(row["value"]) for row in self.rows() if row["metric"] == metric)
+        return value
+
+    def stale(self):
+        (stale,) = {row["stale"] for row in self.rows()}
+        return stale
+
+    def trainings(self):
+        return {path.stat().st_mtime_ns for path in (self.folder / "out").glob("runs/*/model.safetensors")}
+
+
+@pytest.fixture
+def bench(tmp_path, capsys):
+    return _Bench(tmp_path, capsys)
+
+
+def test_an_edited_method_is_told_and_marked_and_made_again_when_asked(tmp_path, bench):
+    method = ["--methods", "mine", "--metrics", "mig"]
+    path = _write(tmp_path, METHOD.format(name="mine"))
+    assert "other code" not in bench.run(*method, files=[path])
+    loss, fresh = bench.value("reconstruction"), bench.stale()
+    assert "0 to do" in bench.run(*method, files=[path])
+    path.write_text(METHOD.format(name="mine").replace("* latents.kl", "* 1000 * latents.kl"))
+    told = bench.run(*method, files=[path])
+    assert "1 of the stored runs were made by other code of method mine" in told
+    assert "--again" in told
+    assert "0 to do" in told
+    assert bench.stale() == "method mine was of other code"
+    assert bench.value("reconstruction") == loss
+    assert "1 to do" in bench.run(*method, "--again", files=[path])
+    assert bench.value("reconstruction") != loss
+    assert bench.stale() == fresh
+    assert "0 to do" in bench.run(*method, "--again", files=[path])
+
+
+def test_an_edited_metric_is_scored_again_without_training(tmp_path, bench):
+    given = ["--methods", "vae", "--metrics", "rows_seen"]
+    path = _write(tmp_path, METRIC)
+    bench.run(*given, files=[path])
+    trainings = bench.trainings()
+    path.write_text(METRIC.replace("/ 1000", "/ 500"))
+    assert "other code of metric rows_seen" in bench.run(*given, files=[path])
+    assert (bench.value("rows_seen"), bench.stale()) == (0.256, "rows_seen was of other code")
+    bench.run(*given, "--again", files=[path])
+    assert bench.value("rows_seen") == 0.512
+    assert bench.trainings() == trainings
+
+
+def test_an_edited_data_set_and_a_moved_file(tmp_path, bench):
+    given = ["--methods", "vae", "--metrics", "mig", "--datasets", "again"]
+    path = _write(tmp_path, DATASET)
+    bench.run(*given, files=[path])
+    trainings = bench.trainings()
+    (tmp_path / "elsewhere").mkdir()
+    moved = path.rename(tmp_path / "elsewhere" / "other.py")
+    assert "other code" not in bench.run(*given, files=[moved])
+    moved.write_text(DATASET + "\n# another line\n")
+    assert "other code of data set again" in bench.run(*given, files=[moved])
+    bench.run(*given, "--again", files=[moved])
+    assert bench.trainings() != trainings
+
+
+DERIVED = """
+import methods
+
+@methods.register("derived")
+class Derived(methods.REGISTRY["base"]):
+    "Derived. Reference: none."
+"""
+
+
+def test_a_class_that_a_plugin_builds_on_is_part_of_its_code(tmp_path):
+    base = _write(tmp_path, METHOD.format(name="base"), "base.py")
+    derived = _write(tmp_path, DERIVED, "derived.py")
+    assert load_plugins([base, derived]) == []
+    before = {name: plugins.present_code(methods.REGISTRY, name) for name in ("base", "derived", "vae")}
+    assert before["vae"] == ""
+    base.write_text(base.read_text() + "\n# another line\n")
+    plugins._loaded.clear()
+    for name in ("base", "derived"):
+        del methods.REGISTRY[name]
+    assert load_plugins([base, derived]) == []
+    for name in ("base", "derived"):
+        assert plugins.present_code(methods.REGISTRY, name) != before[name]
+    assert plugins.present_code(methods.REGISTRY, "nowhere") is None
+
+
+def test_a_half_done_run_of_other_code_begins_anew(tmp_path):
+    """Neither its checkpoint is gone on from, nor a model that was not yet scored taken for one of the present code."""
+    path = _write(tmp_path, METHOD.format(name="mine"))
+    assert load_plugins([path]) == []
+    place = Workplace(tmp_path, "cpu", metrics=["mig"], checkpoint_seconds=0, plugins=(path,))
+    spec = RunSpec("mine", dataset="dsprites_mini", steps=3)
+    folder = run_folder(tmp_path, spec.run_id)
+    _train_one_step(spec, folder, code="0123456789")
+    (outcome,) = execute([spec], place)
+    assert outcome.finished
+    assert outcome.note == "its checkpoint was made by other code of a plugin; it began anew"
+    unbroken = (folder.path / "model.safetensors").read_bytes()
+    (folder.path / "status.json").unlink()
+    folder.write_json("environment.json", folder.read_json("environment.json") | {"code": {"method": "0123456789"}})
+    (folder.path / "model.safetensors").write_bytes(b"of other code")
+    (outcome,) = execute([spec], place)
+    assert outcome.finished
+    assert (folder.path / "model.safetensors").read_bytes() == unbroken
+
+
+def _train_one_step(spec, folder, code):
+    """Leave the checkpoint that a training of one step by that code leaves."""
+    kept = []
+    train_pack([spec], datasets.load(spec.dataset), save=lambda step, checkpoints: kept.extend(checkpoints()))
+    folder.write_checkpoint(replace(kept[0], code=code))
