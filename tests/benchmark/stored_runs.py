@@ -41,7 +41,7 @@ def store_runs(out: Path, template: RunFolder, count: int) -> list[RunSpec]:
     rng = np.random.default_rng(0)
     for spec in specs:
         folder = run_folder(out, spec.run_id)
-        folder.path.mkdir(parents=True)
+        folder.path.mkdir(parents=True, exist_ok=True)
         jittered = scores | {"metrics": {name: _jitter(scored, rng) for name, scored in scores["metrics"].items()}}
         measures = {name: value for name, value in scores["measures"].items() if "beta" not in name}
         jittered["measures"] = {name: value * rng.uniform(0.9, 1.1) for name, value in measures.items()}

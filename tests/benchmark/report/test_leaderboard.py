@@ -212,12 +212,15 @@ def _is_number(cell):
 
 
 def test_many_runs_take_little_time_and_memory(stored):
-    """A small version of the `scale` of tests/soak.py."""
+    """A small version of the `scale` of tests/soak.py: thrice as many runs take about thrice the time."""
     template = next(folder for folder in stored_runs(stored) if folder.finished)
-    store_runs(stored, template, 300)
-    began = time.process_time()
-    runs, board = write_tables(stored)
-    assert time.process_time() - began < 5
+    times = []
+    for number in (100, 300):
+        store_runs(stored, template, number)
+        began = time.process_time()
+        runs, board = write_tables(stored)
+        times.append(time.process_time() - began)
+    assert times[1] < 6 * times[0]
     assert runs["run"].nunique() == 312
     assert board.loc[board["method"] == "factorvae", "seeds"].tolist() == [3] * 20
     assert runs.memory_usage(deep=True).sum() < 200 * len(runs)  # bytes

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import sys
-import time
 
 import pytest
 
@@ -70,10 +69,8 @@ def test_without_dask_one_sentence_says_what_to_install(tmp_path, monkeypatch):
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("benchmark.running.cluster.CONNECT_SECONDS", 0.5)
     given = ["--methods", "vae", "--datasets", "dsprites_mini", "--steps", "1", "--out", str(tmp_path), "--backend"]
-    began = time.monotonic()
     assert main([*given, "dask", "--dask-scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "no Dask scheduler answers at 'tcp://127.0.0.1:1'" in capsys.readouterr().err
-    assert time.monotonic() - began < 30
     assert main([*given, "mpi"]) == 2
     assert "unknown backend 'mpi'" in capsys.readouterr().err
     assert main([*given, "local", "--dask-scheduler", "tcp://127.0.0.1:1"]) == 2

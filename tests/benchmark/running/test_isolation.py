@@ -44,7 +44,7 @@ def _dies():
 
 def _hangs():
     yield 1
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def _floods():
@@ -77,10 +77,11 @@ def test_what_is_told_and_written(tmp_path):
     ],
 )
 def test_how_it_ended(tmp_path, function, reason):
-    began = time.monotonic()
-    ending = call_isolated(function, (), tmp_path / "log", timeout=1 if function is _hangs else None)
+    if function is _hangs:  # however long its process takes to begin
+        assert call_isolated(function, (), tmp_path / "log", timeout=1).reason == reason
+        return
+    ending = call_isolated(function, (), tmp_path / "log")
     assert (ending.told, ending.reason) == ([1], reason)
-    assert time.monotonic() - began < 20
     assert (tmp_path / "log").exists() == (function is _raises)  # its stack trace
 
 
@@ -117,7 +118,7 @@ class Faulty(VAE):
         if kind == 2:
             terms["loss"] = terms["loss"] * float("nan")
         if kind == 3:
-            time.sleep(600)
+            time.sleep(3600)
         if kind == 4:
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == 5:
@@ -134,8 +135,8 @@ from metrics import register
 
 @register(version=1, chance="0", ceiling="1", reference="none")
 def moody(table, rng):
-    """Fails on every second run."""
-    if table.codes[0, 0] > 0:
+    """Fails on the run whose stream begins so."""
+    if rng.random() == FIRST:
         raise ValueError("not today")
     return {"score": 1.0}
 '''
@@ -153,20 +154,24 @@ def deadly(table, rng):
 REASONS = {
     1: "RuntimeError: bad luck",
     2: "DivergenceError: the loss is infinite or nan from step 1 on",
-    3: "ProcessError: it took longer than 10 seconds",
+    3: "ProcessError: it took longer than 1 seconds",
     4: "ProcessError: its process was killed (SIGKILL), perhaps for memory",
     5: "MemoryError: no memory left",
     6: "ProcessError: it ended its process with exit code 5",
 }
 
 
+def _first_number(metric, seed):
+    """What a metric's stream begins with in a run of that seed."""
+    entropy = hashlib.sha256(f"{seed}/metric {metric}".encode()).digest()[:8]
+    return repr(np.random.default_rng(int.from_bytes(entropy, "big") >> 1).random())
+
+
 def test_training_in_one_process_and_scoring_in_others_is_as_isolated(tmp_path):
     """As on a GPU: a pack's process that dies costs the run at fault, and a scoring that dies its own."""
     plugins = tmp_path / "faulty.py", tmp_path / "deadly.py"
-    entropy = hashlib.sha256(b"8/metric deadly").digest()[:8]  # of seed 8
-    first = np.random.default_rng(int.from_bytes(entropy, "big") >> 1).random()
-    for path, text in zip(plugins, (FAULTY, DEADLY.replace("FIRST", repr(first))), strict=True):
-        path.write_text(text)
+    plugins[0].write_text(FAULTY)
+    plugins[1].write_text(DEADLY.replace("FIRST", _first_number("deadly", seed=8)))
     assert load_plugins(plugins) == []
     place = Workplace(tmp_path, "cpu", metrics=["mig", "deadly"], plugins=plugins)
     specs = [RunSpec("faulty", {"kind": kind}, "dsprites_mini", steps=2, seed=kind) for kind in (0, 6, 8)]
@@ -184,18 +189,19 @@ def test_training_in_one_process_and_scoring_in_others_is_as_isolated(tmp_path):
 def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
     """Raised, diverged, hung, killed, out of memory, exited, flooding, and a metric that raises."""
     plugins = tmp_path / "faulty.py", tmp_path / "moody.py"
-    for path, text in zip(plugins, (FAULTY, METRIC), strict=True):
-        path.write_text(text)
-    place = Workplace(
-        tmp_path, device="cpu", jobs=4, metrics=["mig", "moody"], plugins=plugins, timeout=10, checkpoint_seconds=1000
-    )
+    plugins[0].write_text(FAULTY)
+    plugins[1].write_text(METRIC.replace("FIRST", _first_number("moody", seed=1)))
+    place = Workplace(tmp_path, "cpu", jobs=4, metrics=["mig", "moody"], plugins=plugins, checkpoint_seconds=1000)
     load_plugins(plugins)
     specs = [
         RunSpec("faulty", {"kind": kind}, "dsprites_mini", seed=seed, steps=2) for kind in range(8) for seed in (0, 1)
     ]
-    outcomes = {outcome.run_id: outcome for outcome in run_all(specs, place)}
+    hung = [spec for spec in specs if spec.hyperparameters["kind"] == 3]
+    others = [spec for spec in specs if spec not in hung]
+    # Those that hang have a sweep of their own: how long the others take is the machine's business.
+    told = [*run_all(hung, replace(place, timeout=1)), *run_all(others, place)]
+    outcomes = {outcome.run_id: outcome for outcome in told}
     assert len(outcomes) == 16
-    moods = set()
     for spec in specs:
         kind, outcome = spec.hyperparameters["kind"], outcomes[spec.run_id]
         folder = run_folder(tmp_path, spec.run_id)
@@ -205,10 +211,8 @@ def test_eight_kinds_of_failure_in_a_sweep_of_sixteen(tmp_path):
             assert not is_done(spec, place)
         else:
             assert folder.finished
-            assert outcome.reason in ("", "moody: ValueError: not today")
+            assert outcome.reason == ("moody: ValueError: not today" if spec.seed == 1 else "")
             assert "mig" in folder.read_json("scores.json")["metrics"]
-            moods.add(outcome.reason)
         assert not (folder.path / "progress.json").exists()
         log = folder.path / LOG
         assert (log.stat().st_size if log.exists() else 0) <= MOST_OUTPUT + 100
-    assert len(moods) == 2

@@ -17,11 +17,16 @@ def _follow(console, out, monkeypatch):
     folder = run_folder(out, "a")
     folder.path.mkdir(parents=True)
 
+    def shown(text):
+        deadline = time.monotonic() + 60
+        while text not in console.file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
     def outcomes():
         folder.write_progress(TRAINING)
-        time.sleep(0.3)
+        shown("1:15 left")
         folder.write_progress({"phase": "scoring"})
-        time.sleep(0.3)
+        shown("scoring")
         folder.clear_progress()
         yield Outcome("a", finished=True, note="it went on from step 2")
         yield Outcome("b", finished=False, reason="ValueError: [bold]no")
