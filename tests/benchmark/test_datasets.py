@@ -10,6 +10,7 @@ import torch
 
 from benchmark import datasets
 from benchmark.datasets import dsprites as sprites
+from benchmark.datasets.contract import check_dataset
 from benchmark.datasets.packed import cached_bits
 from benchmark.errors import UsageError
 
@@ -26,6 +27,11 @@ def test_the_whole_grid(dsprites):
     assert images.shape == (2, 1, 64, 64)
     assert images.dtype == torch.float32
     assert set(images.unique().tolist()) == {0.0, 1.0}
+
+
+def test_ours_keep_to_what_is_asked_of_others(mini, dsprites):
+    for data in (mini, dsprites):
+        check_dataset(data)
 
 
 def test_six_real_images(dsprites):
