@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.errors import unknown
+from benchmark.datasets.contract import OUT_OF_MEMORY
+from benchmark.errors import UsageError, one_line, unknown
 
 Loader = Callable[..., FactorDataset]
 REGISTRY: dict[str, Loader] = {}
@@ -49,11 +50,20 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> 
         data_dir: a folder that holds published files, used in place of a rendering.
 
     Raises:
-        UsageError: no such data set, or `data_dir` lacks the published file.
+        UsageError: no such data set, its loader breaks or gives something else, or `data_dir` lacks the published file.
     """
     if name not in REGISTRY:
         raise unknown("data set", name, REGISTRY)
-    return REGISTRY[name](device=device, data_dir=Path(data_dir) if data_dir else None)
+    try:
+        dataset: object = REGISTRY[name](device=device, data_dir=Path(data_dir) if data_dir else None)
+    except (UsageError, *OUT_OF_MEMORY):
+        raise
+    except Exception as error:  # a loader of one's own breaks in any way
+        raise UsageError(one_line(f"data set {name!r} cannot be loaded ({type(error).__name__}: {error}).")) from error
+    if not isinstance(dataset, FactorDataset):
+        given = type(dataset).__name__
+        raise UsageError(f"data set {name!r} is given as {given}, where a FactorDataset is needed.")
+    return dataset
 
 
 for _module in pkgutil.iter_modules(__path__):

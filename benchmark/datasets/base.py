@@ -25,6 +25,7 @@ class FactorDataset(ABC):
         factor_sizes: K numbers of values.
         image_shape: (channels, height, width).
         device: where images are gathered and returned.
+        remarks: sentences to read scores by, such as what no code can tell from an image.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class FactorDataset(ABC):
         factors: dict[str, int],
         image_shape: tuple[int, int, int],
         device: torch.device | str = "cpu",
+        remarks: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.source = source
@@ -41,6 +43,7 @@ class FactorDataset(ABC):
         self.factor_sizes = tuple(factors.values())
         self.image_shape = image_shape
         self.device = torch.device(device)
+        self.remarks = remarks
         sizes = self.factor_sizes
         strides = [prod(sizes[k + 1 :]) for k in range(len(sizes))]
         self._sizes = torch.tensor(sizes, device=self.device)

@@ -72,6 +72,16 @@ FULL = Grid(np.linspace(0.5, 1, 6), np.linspace(0, 2 * np.pi, 40), np.linspace(0
 # Every tenth orientation: 0, 92, 185 and 277 degrees.
 MINI = Grid(np.linspace(0.5, 1, 2), FULL.orientations[::10], np.linspace(0, 1, 4), np.linspace(0, 1, 4))
 
+FULL_REMARK = (
+    "Orientations 0 and 39 are one image (0 and 360 degrees), so that no code tells these 2 of the 40 values apart, "
+    "and a square looks nearly the same every 90 degrees, an ellipse every 180: "
+    "codes of images, however good, score lower on orientation than the true factors."
+)
+MINI_REMARK = (
+    "The 4 orientations are nearly a quarter turn apart, so that a square looks nearly the same at all of them "
+    "and an ellipse at every second: codes of images score low on orientation."
+)
+
 
 def _inside_square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (np.abs(u) <= 9.66) & (np.abs(v) <= 9.66)
@@ -216,7 +226,7 @@ def find_published(data_dir: Path | None) -> Path | None:
     return path
 
 
-def _load(name: str, grid: Grid, published: Path | None, device: str) -> PackedDataset:
+def _load(name: str, grid: Grid, published: Path | None, device: str, remark: str) -> PackedDataset:
     shape = (prod(grid.factors.values()), PIXELS**2 // 8)
 
     def open_bits(progress: bool) -> np.ndarray:
@@ -228,16 +238,16 @@ def _load(name: str, grid: Grid, published: Path | None, device: str) -> PackedD
         return cached_bits(key, shape, lambda: read_published(published, grid, progress))
 
     source = "published" if published else "rendered"
-    return PackedDataset(name, source, grid.factors, (1, PIXELS, PIXELS), open_bits, device)
+    return PackedDataset(name, source, grid.factors, (1, PIXELS, PIXELS), open_bits, device, (remark,))
 
 
 @register("dsprites", RENDERING_VERSION)
 def dsprites(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """737,280 images: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions."""
-    return _load("dsprites", FULL, find_published(data_dir), device)
+    return _load("dsprites", FULL, find_published(data_dir), device, FULL_REMARK)
 
 
 @register("dsprites_mini", RENDERING_VERSION)
 def dsprites_mini(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """384 images from the same renderer, for trying things out: 3 shapes, 2 scales, 4 orientations, 4 x 4 positions."""
-    return _load("dsprites_mini", MINI, None, device)
+    return _load("dsprites_mini", MINI, None, device, MINI_REMARK)

@@ -33,8 +33,9 @@ class PackedDataset(FactorDataset):
         image_shape: tuple[int, int, int],
         open_bits: Callable[[bool], np.ndarray],
         device: torch.device | str = "cpu",
+        remarks: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(name, source, factors, image_shape, device)
+        super().__init__(name, source, factors, image_shape, device, remarks)
         self._open_bits = open_bits
         self._bits: Tensor | None = None
         # Row b holds the eight pixels that the byte b stands for.

@@ -1,6 +1,6 @@
 """Tables for the terminal: what is registered, and the leaderboard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -69,13 +69,21 @@ def metrics_table() -> TextTable:
 
 def datasets_table() -> TextTable:
     """The registered data sets, a row each."""
-    table = TextTable("data set", "images", "shape", "factors", "what it is", title="data sets")
+    headers = ("data set", "images", "shape", "factors", "what it is; what to know")
+    table = TextTable(*headers, title="data sets", show_lines=True)
     for name in sorted(datasets.REGISTRY):
         data = datasets.load(name)
         factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
         shape = " x ".join(map(str, data.image_shape))
-        table.add_row(name, f"{len(data):,}", shape, factors, _first_line(datasets.REGISTRY[name].__doc__))
+        told = [_first_line(datasets.REGISTRY[name].__doc__), *data.remarks]
+        table.add_row(name, f"{len(data):,}", shape, factors, "\n".join(told))
     return table
+
+
+def remarks_on(names: Iterable[str]) -> list[str]:
+    """What to know of those data sets, as far as they are registered, where their scores are read."""
+    known = [name for name in names if name in datasets.REGISTRY]
+    return [f"{name}: {remark}" for name in known for remark in datasets.load(name).remarks]
 
 
 def presets_table() -> TextTable:

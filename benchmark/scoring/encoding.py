@@ -1,13 +1,17 @@
 """Encodes images once: the codes that every metric is applied to, and what else a model says of the same rows."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from benchmark.datasets.base import FactorDataset
+from benchmark.errors import one_line
 from benchmark.scoring.applying import chosen_metrics
 from benchmark.spec import RunSpec
 from benchmark.training.harness import flatten_terms, stream
@@ -16,6 +20,7 @@ from methods.base import Method
 from metrics import Table, Values
 
 ENCODE_BATCH = 256
+FEW = 4  # parts of what an encoder gave that a message names
 PROBED_IMAGES = 1_000  # on which the models of one configuration are compared
 Encode = Callable[[Tensor], Tensor]  # images (B, C, H, W) -> codes (B, D)
 
@@ -47,10 +52,48 @@ def rows_of_run(spec: RunSpec, dataset: FactorDataset) -> Rows:
 
 
 def encode_rows(encode: Encode, dataset: FactorDataset, rows: Rows) -> Table:
-    """Codes and factors of the rows; `encode` takes images (B, C, H, W) and gives codes (B, D)."""
-    with torch.inference_mode():
-        codes = torch.cat([encode(dataset.images(part)) for part in _batches(rows.all)])
-    return _table(codes.float().cpu().numpy(), dataset, rows)
+    """Codes and factors of the rows.
+
+    Raises:
+        ValueError: `encode` gives anything else than numbers (B, D), finite and of one D throughout.
+    """
+    with torch.no_grad():
+        parts = [_as_codes(encode(dataset.images(part)), len(part)) for part in _batches(rows.all)]
+    widths = sorted({part.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise ValueError(f"the encoder gives {widths[0]} codes for some images and {widths[-1]} for others.")
+    return _table(np.concatenate(parts), dataset, rows)
+
+
+def _as_codes(given: Any, images: int) -> np.ndarray:
+    """The codes (images, D) that an encoder gave, as float64."""
+    if not isinstance(given, Tensor | np.ndarray):
+        told, choice = _describe(given)
+        raise ValueError(
+            f"the encoder gives {one_line(told)}, where codes are one tensor (batch, D); "
+            f"say which they are, for example by encode=lambda images: encoder(images){one_line(choice)}."
+        )
+    if given.is_complex() if isinstance(given, Tensor) else given.dtype.kind not in "biuf":
+        raise ValueError(f"the encoder gives {given.dtype}, where codes are real numbers.")
+    if tuple(given.shape[:1]) != (images,) or given.ndim != 2:
+        shape = tuple(given.shape)
+        raise ValueError(f"what the encoder gives as codes has shape {shape}, where ({images}, D) for {images} images.")
+    return given.detach().cpu().to_dense().double().numpy() if isinstance(given, Tensor) else given.astype(np.float64)
+
+
+def _describe(given: Any) -> tuple[str, str]:
+    """What an encoder gave, in words, and how codes might be chosen from it."""
+    kind = type(given).__name__
+    if isinstance(given, Mapping):
+        keys = [repr(key) for key in given]
+        return f"{kind} with {_few(keys)}", f"[{keys[0]}]" if keys else "..."
+    if isinstance(given, tuple | list):
+        return f"{kind} of {_few([type(part).__name__ for part in given])}", "[0]"
+    return kind, ".mean" if isinstance(given, Distribution) else "..."
+
+
+def _few(parts: Sequence[str]) -> str:
+    return ", ".join([*parts[:FEW], *(["..."] if len(parts) > FEW else [])]) or "nothing"
 
 
 def _table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
@@ -80,18 +123,22 @@ def _represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, 
 
 
 def score_encoder(
-    encoder: nn.Module,
+    encoder: nn.Module | Encode,
     dataset: FactorDataset,
     *,
+    encode: Encode | None = None,
     metrics: Iterable[str] = ("all",),
     train_rows: int = 10_000,
     test_rows: int = 5_000,
     seed: int = 0,
 ) -> dict[str, Values]:
-    """Score a module of one's own, trained elsewhere, on a data set of ours.
+    """Score a module or function of one's own, trained elsewhere, on a data set of ours.
 
     Args:
-        encoder: takes images (B, C, H, W) in [0, 1] on the data set's device, gives codes (B, D).
+        encoder: takes images (B, C, H, W) in [0, 1] and gives codes (B, D), a tensor or a numpy array. A module is
+            given them on its own device, in its own precision, while it is in evaluation mode.
+        encode: what gives the codes where the encoder by itself does not: a function of the images, such as
+            `lambda images: encoder(images)[0]`, `lambda images: encoder(images).mean` or `model.encode`.
         train_rows, test_rows: distinct random images to encode, as many as there are at most.
         seed: decides the rows and the metrics' random streams.
 
@@ -100,12 +147,32 @@ def score_encoder(
         ValueError: the codes are no finite (B, D), or a metric cannot score them.
     """
     chosen = chosen_metrics(metrics)
-    training = encoder.training
-    try:
-        table = encode_rows(encoder.eval(), dataset, draw_rows(dataset, train_rows, test_rows, seed))
-    finally:
-        encoder.train(training)
+    rows = draw_rows(dataset, train_rows, test_rows, seed)
+    chooses = encoder if encode is None else encode
+    with _evaluating(encoder):
+        table = encode_rows(lambda images: chooses(_fit_to(encoder, images)), dataset, rows)
     return {name: metric.score(table, seed) for name, metric in chosen.items()}
+
+
+@contextmanager
+def _evaluating(encoder: nn.Module | Encode) -> Iterator[None]:
+    """Keep a module, with all its parts, in evaluation mode for the block."""
+    modules = [*encoder.modules()] if isinstance(encoder, nn.Module) else []
+    modes = [(module, module.training) for module in modules]
+    try:
+        for module in modules[:1]:
+            module.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _fit_to(encoder: nn.Module | Encode, images: Tensor) -> Tensor:
+    """The images on a module's device, in its precision."""
+    weights = encoder.parameters() if isinstance(encoder, nn.Module) else ()
+    first = next((weight for weight in weights if weight.is_floating_point()), None)
+    return images if first is None else images.to(first.device, first.dtype)
 
 
 @torch.inference_mode()

@@ -136,10 +136,10 @@ def _label(folder: RunFolder) -> str:
 
 def _image_grid(images: np.ndarray, labels: Sequence[str], title: str) -> Image.Image:
     """Images (rows, columns, C, H, W) as one picture, a label left of each row and a title above."""
-    rows, columns, channels, height, across = images.shape
-    framed = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
-    flat = framed.transpose(0, 3, 1, 4, 2).reshape(rows * (height + GAP), columns * (across + GAP), channels)
-    colour = flat.repeat(3, axis=2) if channels == 1 else flat
+    coloured = _in_colours(images)
+    rows, columns, channels, height, across = coloured.shape
+    framed = np.pad(coloured, ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
+    colour = framed.transpose(0, 3, 1, 4, 2).reshape(rows * (height + GAP), columns * (across + GAP), channels)
     font = ImageFont.load_default(13)
     width = max(MARGIN + colour.shape[1], MARGIN + round(font.getlength(title)) + GAP)
     picture = Image.new("RGB", (width, HEADER + colour.shape[0]), "white")
@@ -150,3 +150,11 @@ def _image_grid(images: np.ndarray, labels: Sequence[str], title: str) -> Image.
         middle = HEADER + row * (height + GAP) + height // 2
         draw.text((MARGIN - 6, middle), label, fill="black", font=font, anchor="rm")
     return picture
+
+
+def _in_colours(images: np.ndarray) -> np.ndarray:
+    """Images (rows, columns, C, H, W) in red, green and blue: one channel as grey, of others the first three."""
+    if images.shape[2] == 1:
+        return images.repeat(3, axis=2)
+    black = np.zeros_like(images[:, :, : max(0, 3 - images.shape[2])])
+    return np.concatenate([images, black], axis=2)[:, :, :3]

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from benchmark import datasets
+from benchmark.checks import Squares
 from benchmark.datasets import dsprites as sprites
+from benchmark.datasets.contract import check_dataset
 from benchmark.datasets.packed import cached_bits
 from benchmark.errors import UsageError
+from benchmark.report.display import datasets_table, remarks_on
 
 SIX = Path(__file__).parents[1] / "data" / "dsprites_six.npz"
 
@@ -26,6 +29,11 @@ def test_the_whole_grid(dsprites):
     assert images.shape == (2, 1, 64, 64)
     assert images.dtype == torch.float32
     assert set(images.unique().tolist()) == {0.0, 1.0}
+
+
+def test_ours_keep_to_what_is_asked_of_others(mini, dsprites):
+    for data in (mini, dsprites):
+        check_dataset(data)
 
 
 def test_six_real_images(dsprites):
@@ -57,6 +65,23 @@ def test_symmetries(dsprites):
     # A step along x moves columns, a step along y rows (growing downward).
     assert image(1, 2, 5, 31, 0).sum((0, 1, 2)).argmax() > image(1, 2, 5, 0, 0).sum((0, 1, 2)).argmax()
     assert image(1, 2, 5, 0, 31).sum((0, 1, 3)).argmax() > image(1, 2, 5, 0, 0).sum((0, 1, 3)).argmax()
+
+
+def test_what_orientation_cannot_be_told_is_said(dsprites, mini):
+    (full,), (small,) = dsprites.remarks, mini.remarks
+    assert "Orientations 0 and 39 are one image" in full
+    assert dsprites.factor_sizes[2] == 40
+    # As it says of the small grid: squares, and every second ellipse, differ in less than a seventh of their pixels.
+    squares, ellipses = (mini.images(mini.indices([[s, 1, o, 0, 0] for o in range(4)])) > 0 for s in (0, 1))
+    for images in (squares, ellipses[::2], ellipses[1::2]):
+        assert ((images != images[:1]).sum((1, 2, 3)) < images[0].sum() / 7).all()
+    shown = datasets_table().columns[-1]._cells
+    assert [full in shown[0], small in shown[1]] == [True, True]
+    assert remarks_on(["dsprites", "of a plugin"]) == [f"dsprites: {full}"]
+
+
+def test_a_data_set_without_remarks_has_none():
+    assert Squares().remarks == ()
 
 
 def test_last_factor_is_fastest(dsprites):

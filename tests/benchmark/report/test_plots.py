@@ -9,6 +9,7 @@ from benchmark.report.leaderboard import build_leaderboard, write_tables
 from benchmark.report.plots import draw_all
 from benchmark.running.execution import Workplace
 from benchmark.running.scheduler import run_all
+from benchmark.scoring.pictures import HEADER, MARGIN, draw_reconstructions
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder, stored_runs
 
@@ -97,6 +98,16 @@ def test_traversal_rows_are_ordered_by_kl(drawn):
     with Image.open(folder.path / "traversals.png") as picture:
         shown = np.asarray(picture.convert("L"))[22:86, 96 : 96 + 64]
     assert np.array_equal(shown, folder.read_arrays("pictures.npz")["traversals"][first, 0, 0])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_images_of_any_number_of_channels_are_drawn(channels):
+    images = np.random.default_rng(0).integers(256, size=(2, channels, 16, 16), dtype=np.uint8)
+    picture = draw_reconstructions(images, images, {}, "own")
+    shown = np.asarray(picture)[HEADER : HEADER + 16, MARGIN : MARGIN + 16].transpose(2, 0, 1)
+    expected = images[0].repeat(3, axis=0) if channels == 1 else images[0][:3]
+    assert np.array_equal(shown[: len(expected)], expected)
+    assert not shown[len(expected) :].any()
 
 
 def test_runs_without_pictures_or_beta_do_not_stop_the_others(drawn, tmp_path):

@@ -9,6 +9,7 @@ from benchmark.scoring import (
     apply_metric,
     chosen_metrics,
     draw_pictures,
+    draw_rows,
     encode_table,
     measure,
     rows_of_run,
@@ -132,6 +133,102 @@ def test_anyones_encoder(mini):
     assert values == score_encoder(encoder, mini, metrics=["mig"], seed=2)
 
 
-def test_an_encoder_that_gives_no_codes(mini):
-    with pytest.raises(ValueError, match="codes has shape"):
-        score_encoder(nn.Identity(), mini, metrics=["mig"])
+class _Moments(nn.Module):
+    """Means (B, 3) and their logarithms, in the form that `shape` gives them."""
+
+    def __init__(self, shape, dtype=torch.float32):
+        super().__init__()
+        self.shape = shape
+        self.weights = nn.Linear(4096, 3, bias=False, dtype=dtype)
+        with torch.no_grad():
+            self.weights.weight.copy_(torch.sin(torch.arange(3 * 4096.0)).view(3, -1))
+
+    def forward(self, images):
+        means = self.weights(images.flatten(1))
+        return self.shape(means, -means)
+
+
+def _score(mini, encoder, **options):
+    return score_encoder(encoder, mini, metrics=["mig"], **options)
+
+
+class _Output(dict):
+    pass
+
+
+SHAPES = {  # what an encoder may give, what is said of it, how codes are chosen from it
+    "tuple": (lambda m, v: (m, v), "tuple of Tensor, Tensor,", lambda given: given[0]),
+    "list": (lambda m, v: [m] * 6, "list of Tensor, Tensor, Tensor, Tensor, ...,", lambda given: given[0]),
+    "empty": (lambda m, v: (), "tuple of nothing,", None),
+    "dict": (lambda m, v: {"mean": m, "log": v}, "dict with 'mean', 'log',", lambda given: given["mean"]),
+    "output": (lambda m, v: _Output({"a\nb": m}), r"_Output with 'a\\nb',", lambda given: given["a\nb"]),
+    "distribution": (lambda m, v: torch.distributions.Normal(m, v.exp()), "Normal,", lambda given: given.mean),
+    "nothing": (lambda m, v: None, "NoneType,", None),
+    "complex": (lambda m, v: torch.complex(m, v), r"torch\.complex64, where codes are real", lambda given: given.real),
+    "texts": (lambda m, v: np.full((len(m), 3), "a"), "<U1, where codes are real", None),
+    "objects": (lambda m, v: np.full((len(m), 3), None), "object, where codes are real", None),
+    "one code": (lambda m, v: m[:, 0], r"has shape \(256,\), where \(256, D\)", None),
+    "images": (lambda m, v: m.view(-1, 3, 1, 1), r"has shape \(256, 3, 1, 1\)", lambda given: given.flatten(1)),
+    "transposed": (lambda m, v: m.T, r"has shape \(3, 256\)", lambda given: given.T),
+    "too few": (lambda m, v: m[1:], r"has shape \(255, 3\)", None),
+    "a number": (lambda m, v: m.sum(), r"has shape \(\)", None),
+    "widths": (lambda m, v: m[:, : 1 + len(m) // 128], "2 codes for some images and 3 for others", None),
+    "nan": (lambda m, v: m * torch.nan, "holds nan", None),
+    "none": (lambda m, v: m[:, :0], r"has shape \(256, 0\)", None),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_an_encoder_that_gives_no_codes(mini, kind):
+    shape, message, choose = SHAPES[kind]
+    encoder = _Moments(shape)
+    with pytest.raises(ValueError, match=message) as caught:
+        _score(mini, encoder)
+    assert str(caught.value).isprintable()
+    if choose:
+        chosen = _score(mini, encoder, encode=lambda images: choose(encoder(images)))
+        assert chosen == _score(mini, _Moments(lambda m, v: m))
+
+
+def test_encoders_of_any_kind(mini):
+    plain = _Moments(lambda m, v: m)
+    expected = _score(mini, plain)
+    assert _score(mini, _Moments(lambda m, v: m.numpy())) == expected
+    assert _score(mini, _Moments(lambda m, v: m.double())) == expected
+    assert _score(mini, plain.forward) == expected  # a function
+    assert _score(mini, lambda images: plain(images).detach().numpy()) == expected
+    assert _score(mini, _Moments(lambda m, v: m.to_sparse())) == expected
+    with torch.no_grad():
+        known = plain(mini.images(range(384))).requires_grad_()
+    rows = iter(known[draw_rows(mini, 10_000, 5_000, 0).all].split(256))
+    assert _score(mini, lambda images: next(rows)) == expected  # codes with a gradient
+
+
+def test_codes_that_are_whole_numbers_are_codes(mini):
+    expected = _score(mini, _Moments(lambda m, v: (4 * m).round()))
+    assert _score(mini, _Moments(lambda m, v: (4 * m).round().int())) == expected
+    assert _score(mini, _Moments(lambda m, v: (4 * m).round().numpy().astype(np.int16))) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_an_encoder_has_images_in_its_own_precision(mini, dtype):
+    encoder, seen = _Moments(lambda m, v: m, dtype), set()
+    _score(mini, encoder, encode=lambda images: seen.add(images.dtype) or encoder(images))
+    assert seen == {dtype}
+    assert "score" in _score(mini, encoder)["mig"]
+
+
+def test_an_encoder_elsewhere_has_images_there(mini):
+    encoder, seen = _Moments(lambda m, v: m).to("meta"), set()
+    _score(mini, encoder, encode=lambda images: seen.add(images.device.type) or np.eye(256, 3)[: len(images)])
+    assert seen == {"meta"}
+
+
+def test_an_encoders_parts_are_left_in_the_mode_they_were_in(mini):
+    encoder = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(4096, 2)).train()
+    encoder[1].eval()
+    _score(mini, encoder)
+    assert [part.training for part in encoder.modules()] == [True, True, False, True]
+    with pytest.raises(ValueError, match="tuple"):
+        _score(mini, encoder, encode=lambda images: (encoder(images),))
+    assert [part.training for part in encoder.modules()] == [True, True, False, True]
