@@ -13,6 +13,7 @@ from rich.table import Table as TextTable
 
 import methods
 from benchmark import datasets
+from benchmark.datasets.contract import check_dataset
 from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
     ARRAYS,
@@ -101,7 +102,9 @@ def _run(given: Sequence[str]) -> int:
     console = _console(stderr=True)
     check_writable(workplace.out / RUNS)
     for name in sorted({spec.dataset for spec in todo}):
-        datasets.load(name, "cpu", workplace.data_dir).prepare(progress=True)
+        dataset = datasets.load(name, "cpu", workplace.data_dir)
+        dataset.prepare(progress=True)
+        check_dataset(dataset)
     console.print(f"{len(specs)} runs, {len(todo)} to do", highlight=False)
     with SweepProgress(console, workplace.out, [spec.run_id for spec in todo]) as progress:
         outcomes = progress.follow(run_all(todo, workplace)) if todo else []
@@ -218,6 +221,8 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
         if blocks is None or keys in blocks:
             console = _console()
             console.print(display.board_table(keys, rows, console.width))
+    for remark in display.remarks_on(sorted({dataset for dataset, *_ in blocks or board[BLOCK].to_numpy().tolist()})):
+        print(one_line(remark))
     print(one_line(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}"))
 
 

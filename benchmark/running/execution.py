@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 import metrics
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
+from benchmark.datasets.contract import check_dataset
 from benchmark.errors import DamagedError
 from benchmark.plugins import load_plugins, present_code, scored_by_other_code, trained_by_other_code
 from benchmark.running import isolation
@@ -151,6 +152,7 @@ def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Ou
     with _threads(workplace.threads):
         try:
             dataset = datasets.load(pack[0].dataset, str(choose_device(workplace.device)), workplace.data_dir)
+            check_dataset(dataset)
             errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
         except Exception as error:
             errors = {spec.run_id: error for spec in pack}
