@@ -123,8 +123,9 @@ def file_name(parts: Iterable[str]) -> str:
 
 
 def protocol_digest(stored: Mapping[str, Any]) -> str:
-    """Ten characters that tell protocols apart whatever their preset's name, from a stored specification."""
-    return digest({"protocol": stored["protocol"], "dataset_version": stored["dataset_version"]})
+    """What tells protocols apart whatever their preset's name, from a stored specification."""
+    told = digest({"protocol": stored["protocol"], "dataset_version": stored["dataset_version"]})
+    return f"p{told}"  # digits alone, or 20e3106086, would be read from a table as a number
 
 
 def digest(value: Any) -> str:

@@ -97,7 +97,7 @@ def test_the_leaderboard_is_that_of_the_reference_run():
     assert len(rows) == len(board)
     for row, (_, stored) in zip(rows, board.iterrows(), strict=True):
         rank = "" if pd.isna(stored["rank"]) else str(int(stored["rank"]))
-        settings = "" if pd.isna(stored["hyperparameters"]) else stored["hyperparameters"]
+        settings = "" if stored["hyperparameters"] == "none" else stored["hyperparameters"]
         assert row[:3] == [rank, f"{stored['method']} {settings}".strip(), str(stored["seeds"])]
         for cell, name in zip(row[3:], LEADERBOARD_COLUMNS, strict=True):
             parts = [stored[f"{name}_{part}"] for part in ("mean", "low", "high")]

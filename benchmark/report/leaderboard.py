@@ -34,15 +34,19 @@ VALUE_KINDS = {
     "metric": "category",
     "value": "float64",
     "metric_version": "Int64",
-    "column": "boolean",
-    "direction": "Int64",
+    "column": "bool",
+    "direction": "int64",
 }
 WRITTEN = 50_000  # rows at a time
+WRITTEN_TEXTS = {*TEXTS, "metric", "versions"}
+NO_TEXT = "none"  # in the files, in place of an empty text, which would be read as a missing number
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would execute
+# What pandas reads as a missing number or a truth, and other readers in other letters too.
+NO_TEXTS = {NO_TEXT, "null", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "1.#qnan", "true", "false"}
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
 
-Value = tuple[str | None, float | None, int | None, bool | None, int | None]  # a row's VALUE_COLUMNS
-NOTHING: Value = (None, None, None, None, None)
+Value = tuple[str, float | None, int | None, bool, int]  # a row's VALUE_COLUMNS
+NOTHING: Value = ("", None, None, False, 0)
 
 
 def collect_runs(out: Path) -> pd.DataFrame:
@@ -51,8 +55,9 @@ def collect_runs(out: Path) -> pd.DataFrame:
     Columns beyond `RUN_COLUMNS`: `metric` (a metric's headline is named like the metric, its other
     values `<metric>.<name>`), `value`, `metric_version`, `column` (whether it stands in the
     leaderboard) and `direction` (1: higher is better, -1: lower, 0: neither). A run without
-    scores has one row without a metric. `stale` says what of a run was made by an older version
-    of its method, its data set or a metric than the present one, or by other code of a plugin.
+    scores has one row whose metric is an empty text, as every text is where there is none.
+    `stale` says what of a run was made by an older version of its method, its data set or a
+    metric than the present one, or by other code of a plugin.
     """
     runs: list[dict[str, Any]] = []
     counts: list[int] = []
@@ -63,7 +68,8 @@ def collect_runs(out: Path) -> pd.DataFrame:
         counts.append(len(own))
         for column, cells in zip(values, zip(*own, strict=True), strict=True):
             column.extend(cells)
-    table = pd.DataFrame(runs, columns=RUN_COLUMNS).astype(KINDS)
+    table = pd.DataFrame(runs, columns=RUN_COLUMNS)
+    table = table.fillna(dict.fromkeys(TEXTS, "")).astype(KINDS)
     table = table.take(np.repeat(np.arange(len(runs)), counts)).reset_index(drop=True)
     return table.assign(
         **{name: pd.Series(cells, dtype=VALUE_KINDS[name]) for name, cells in zip(VALUE_COLUMNS, values, strict=True)}
@@ -162,7 +168,7 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index().astype(dict.fromkeys({*key} & {*TEXTS}, "str"))
     newest = table.groupby([*BLOCK, "method"])["method_version"].transform("max")
     table["current"] = table["method_version"] == newest
-    shown = runs[runs["column"].fillna(False)]
+    shown = runs[runs["column"]]
     shown = shown.assign(row=shown["run"].map(rows.ngroup()).astype("Int64")).dropna(subset=["row"])
     by_metric = shown.groupby("metric", sort=False, observed=True)
     columns = [_columns_of(str(name), values, table) for name, values in by_metric]
@@ -214,7 +220,7 @@ def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Seri
     # A run without scores stands beside the others of its configuration.
     own = dict(zip(one_each["run"], one_each[CONFIGURATION].itertuples(index=False, name=None), strict=True))
     first = {own[run]: texts[run] for run in reversed(texts)}
-    unscored = set(runs.loc[runs["metric"].isna(), "run"])
+    unscored = set(runs.loc[runs["metric"] == "", "run"])
     return pd.Series(
         {run: first.get(own[run], "") if run in unscored else texts.get(run, "") for run in own}, dtype=str
     )
@@ -252,7 +258,9 @@ def _resamplings(seeds: int) -> np.ndarray:
 def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write runs.csv and leaderboard.csv of the runs stored under the output folder; returns both.
 
-    In the files, though not in what is returned, a text that a spreadsheet would take for a formula begins with '.
+    In the files, though not in what is returned, an empty text is `none`, and a text that a spreadsheet would take for
+    a formula, or pandas for a number, a truth or nothing, begins with an apostrophe: `pandas.read_csv` as it is gives
+    texts where there were texts.
     """
     runs = collect_runs(out)
     board = build_leaderboard(runs)
@@ -266,7 +274,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
     with open_atomically(path) as file:
         text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([_harmless(str(name)) for name in table])
+        writer.writerow([_as_text(str(name)) for name in table])
         for start in range(0, len(table), WRITTEN):
             part = table.iloc[start : start + WRITTEN]
             writer.writerows(zip(*(_cells(part[name]) for name in part), strict=True))
@@ -274,11 +282,20 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 
 def _cells(column: pd.Series) -> list[Any]:
-    """The values, None where there is none, with no formula among the texts."""
-    if column.name in TEXTS or column.dtype == "category":
-        column = column.map(_harmless, na_action="ignore")
+    """The values, None where a number is missing, each text as one that is read as a text."""
+    if column.name in WRITTEN_TEXTS:
+        column = column.map(_as_text)
     return column.astype(object).where(column.notna(), None).tolist()
 
 
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+def _as_text(text: str) -> str:
+    taken = text.startswith(FORMULA) or text.lower() in NO_TEXTS or _is_number(text)
+    return f"'{text}" if taken else text or NO_TEXT
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

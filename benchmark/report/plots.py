@@ -224,7 +224,7 @@ def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
 def _short_labels(rows: pd.DataFrame) -> list[str]:
     """Each configuration's method, with its hyperparameters where the method stands there more than once."""
     several = rows["method"].duplicated(keep=False)
-    full = (rows["method"] + " " + rows["hyperparameters"].fillna("")).str.strip()
+    full = (rows["method"] + " " + rows["hyperparameters"]).str.strip()
     return rows["method"].where(~several, full).tolist()
 
 
@@ -250,7 +250,7 @@ def _spread(count: int, most: int) -> np.ndarray:
 
 def _wide(block: pd.DataFrame) -> pd.DataFrame:
     """One row a run, one column a metric."""
-    scored = block.dropna(subset=["metric"]).astype({"run": "str", "method": "str", "metric": "str"})
+    scored = block[block["metric"] != ""].astype({"run": "str", "method": "str", "metric": "str"})
     return scored.pivot_table(index=["run", "method"], columns="metric", values="value").reset_index()
 
 
@@ -269,7 +269,7 @@ def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
 
 def _score_labels(block: pd.DataFrame) -> dict[str, str]:
     """The headlines that are ranked, each with a label for its axis."""
-    ranked = block[block["direction"].fillna(0) != 0].drop_duplicates("metric").sort_values("metric")
+    ranked = block[block["direction"] != 0].drop_duplicates("metric").sort_values("metric")
     better = np.where(ranked["direction"] > 0, "higher", "lower")
     return {str(name): f"score ({word} is better)" for name, word in zip(ranked["metric"], better, strict=True)}
 

@@ -13,6 +13,7 @@ from benchmark.storage.store import run_folder, stored_runs
 from tests.benchmark.stored_runs import store_runs
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_failed_run_is_counted_and_told(stored):
     runs = collect_runs(stored)
     failed = runs[runs["state"] == "failed"]
     assert len(failed) == 1
-    assert failed["metric"].isna().all()
+    assert set(failed["metric"]) == {""}
     assert failed["reason"].str.contains("DivergenceError").all()
     board = build_leaderboard(runs)
     assert board["failed"].sum() == 1
@@ -209,6 +210,69 @@ def _is_number(cell):
     except ValueError:
         return False
     return True
+
+
+TEXTS = {"run", "dataset", "source", "preset", "protocol", "method", "hyperparameters", "state", "reason", "stale"}
+TEXTS |= {"metric", "versions"}
+NO_WORDS = ("nan", "null", "none", "na", "None", "N/A", "<NA>", "true", "False", "inf", "1e5", "-inf")
+
+
+def _reads_back(table, path):
+    """What pandas makes of the file by itself has the table's types, values and groups."""
+    read = pd.read_csv(path)
+    assert list(read) == list(table)
+    for name in table:
+        if name in TEXTS:
+            texts = table[name].astype(str).where(table[name] != "", "none")
+            assert pd.api.types.is_string_dtype(read[name]), name
+            assert read[name].str.removeprefix("'").tolist() == texts.tolist()
+        elif name == "column":
+            assert read[name].dtype == table[name].dtype == bool
+            assert read[name].tolist() == table[name].tolist()
+        else:
+            assert pd.api.types.is_numeric_dtype(read[name]), name
+            numbers = table[name].astype("Float64").to_numpy(float, na_value=np.nan)
+            np.testing.assert_allclose(read[name], numbers, rtol=1e-5)  # six digits in the leaderboard
+    for names in (sorted(TEXTS & {*table}), ["dataset", "preset", "protocol", "method", "hyperparameters"], ["stale"]):
+        counts = (frame.groupby(names, observed=True).size().tolist() for frame in (read, table))
+        assert sorted(next(counts)) == sorted(next(counts)), names
+
+
+def _rename(folder, word):
+    """Give all that a run names that word."""
+    _edit(folder, "spec.json", lambda spec: spec.update(method=word, source=word, dataset=word, preset=word))
+    _edit(folder, "status.json", lambda status: status.update(reason=word))
+    if folder.finished and word.isidentifier():
+        _edit(folder, "scores.json", lambda scores: scores["metrics"].update({word: scores["metrics"]["mig"]}))
+
+
+@pytest.mark.parametrize("odd", ["as they are", "words", "digits", "damaged", "unfinished"])
+def test_tables_are_read_back_as_they_were_written(stored, odd, monkeypatch):
+    folders = list(stored_runs(stored))
+    if odd == "words":
+        for word, folder in zip(NO_WORDS, folders, strict=True):
+            _rename(folder, word)
+    elif odd == "digits":
+        monkeypatch.setattr("benchmark.spec.digest", lambda value: "20e3106086")
+    elif odd == "damaged":
+        (folders[0].path / "spec.json").write_text("{}")
+    elif odd == "unfinished":
+        for folder in folders:
+            (folder.path / "status.json").unlink()
+    runs, board = write_tables(stored)
+    assert len(board) == (12 if odd == "words" else 4)
+    assert (runs["state"] == "damaged").sum() == (odd == "damaged")
+    _reads_back(runs, stored / "runs.csv")
+    _reads_back(board, stored / "leaderboard.csv")
+
+
+@pytest.mark.parametrize("name", ["quick", "betas"])
+def test_reference_tables_are_read_as_written_today(name):
+    for table in (REFERENCE / name / "runs.csv", REFERENCE / name / "leaderboard.csv"):
+        read = pd.read_csv(table)
+        assert all(pd.api.types.is_string_dtype(read[text]) for text in TEXTS & {*read})
+        assert not read[sorted(TEXTS & {*read})].isna().any(axis=None)
+        assert read["protocol"].str.fullmatch("p[0-9a-f]{10}").all()
 
 
 def test_many_runs_take_little_time_and_memory(stored):
