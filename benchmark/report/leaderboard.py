@@ -43,6 +43,7 @@ NO_TEXT = "none"  # in the files, in place of an empty text, which would be read
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would execute
 # What pandas reads as a missing number or a truth, and other readers in other letters too.
 NO_TEXTS = {NO_TEXT, "null", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "1.#qnan", "true", "false"}
+OTHER_CODE = "was of other code"
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
 
 Value = tuple[str, float | None, int | None, bool, int]  # a row's VALUE_COLUMNS
@@ -121,7 +122,7 @@ def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict
         if version < present:
             yield f"{what} was at version {version}, now {present}"
     for what in [*trained_by_other_code(spec, environment), *scored_by_other_code(scores)]:
-        yield f"{what} was of other code"
+        yield f"{what} {OTHER_CODE}"
 
 
 def _values_of_run(scores: dict[str, Any]) -> Iterator[Value]:
@@ -149,10 +150,11 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     """The table of configurations from the tidy table of runs.
 
     One row a configuration (data set and source, protocol, method and its version,
-    hyperparameters); runs whose metric versions differ stand in different rows. Columns:
+    hyperparameters); runs whose metric versions differ, or that other code of a plugin made, stand in
+    different rows. Columns:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
     headlines give; ties share the better rank; blank without scores, where a block mixes versions
-    of a metric, for a method that stands there at a newer version too, and for codes so many that most
+    of a metric, for a method that stands there as it is at present too, and for codes so many that most
     metrics leave them out), `seeds`, `failed`, `stale` (what an older version than the present one made),
     the rows encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample standard
     deviation), `_low` and `_high` (bootstrap 95% interval of the mean over seeds; with few seeds it is
@@ -162,12 +164,12 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     one_each = one_each.assign(versions=_conflicting_versions(runs, one_each))
     one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
     one_each["stale"] = one_each["stale"].astype("string")
+    one_each["other"] = one_each["stale"].str.contains(OTHER_CODE)
     key = [*CONFIGURATION, "versions"]
-    rows = one_each.groupby(key, observed=True)
+    rows = one_each.groupby([*key, "other"], observed=True)
     table = rows.agg(dict.fromkeys(("seeds", "failed"), "sum") | dict.fromkeys(("stale", *COUNTED), "max"))
     table = table.reset_index().astype(dict.fromkeys({*key} & {*TEXTS}, "str"))
-    newest = table.groupby([*BLOCK, "method"])["method_version"].transform("max")
-    table["current"] = table["method_version"] == newest
+    table["current"] = _are_current(table)
     shown = runs[runs["column"]]
     shown = shown.assign(row=shown["run"].map(rows.ngroup()).astype("Int64")).dropna(subset=["row"])
     by_metric = shown.groupby("metric", sort=False, observed=True)
@@ -175,8 +177,16 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([table, *columns], axis=1)
     table = table.copy()  # in one piece
     table.insert(len(key), "rank", _overall_rank(table))
-    table = table.drop(columns="current")
-    return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions"], ignore_index=True)
+    table = table.drop(columns=["current", "other"])
+    return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions", "stale"], ignore_index=True)
+
+
+def _are_current(table: pd.DataFrame) -> pd.Series:
+    """Whether no other row of the method in its block is newer: of a newer version, or of its present code."""
+    own = [*BLOCK, "method"]
+    newest = table["method_version"] == table.groupby(own)["method_version"].transform("max")
+    fresh = newest & ~table["other"]
+    return newest & (fresh | ~fresh.groupby([table[level] for level in own]).transform("any"))
 
 
 def _columns_of(name: str, values: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

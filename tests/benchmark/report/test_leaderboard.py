@@ -288,3 +288,18 @@ def test_many_runs_take_little_time_and_memory(stored):
     assert runs["run"].nunique() == 312
     assert board.loc[board["method"] == "factorvae", "seeds"].tolist() == [3] * 20
     assert runs.memory_usage(deep=True).sum() < 200 * len(runs)  # bytes
+
+
+def test_runs_of_other_code_stand_in_a_row_of_their_own(stored, monkeypatch):
+    """A mean over seeds is of one code; the row of other code has no rank beside the present one's."""
+    of_vae = [folder for folder in stored_runs(stored) if folder.read_json("spec.json")["method"] == "vae"]
+    assert len(of_vae) > 1
+    for folder, code in zip(of_vae, ["other", *["present"] * len(of_vae)], strict=False):
+        _edit(folder, "environment.json", lambda made, code=code: made.update(code={"method": code}))
+    monkeypatch.setattr("benchmark.plugins.present_code", lambda registry, name: "present")
+    board = build_leaderboard(collect_runs(stored))
+    rows = board[board["method"] == "vae"]
+    other = rows["stale"].str.contains("method vae was of other code")
+    assert (rows.loc[other, "seeds"].tolist(), rows.loc[~other, "seeds"].tolist()) == ([1], [len(of_vae) - 1])
+    assert rows.loc[~other, "rank"].notna().all()
+    assert rows.loc[other, "rank"].isna().all()
