@@ -69,8 +69,7 @@ def collect_runs(out: Path) -> pd.DataFrame:
         counts.append(len(own))
         for column, cells in zip(values, zip(*own, strict=True), strict=True):
             column.extend(cells)
-    table = pd.DataFrame(runs, columns=RUN_COLUMNS)
-    table = table.fillna(dict.fromkeys(TEXTS, "")).astype(KINDS)
+    table = pd.DataFrame(runs, columns=RUN_COLUMNS).astype(KINDS)
     table = table.take(np.repeat(np.arange(len(runs)), counts)).reset_index(drop=True)
     return table.assign(
         **{name: pd.Series(cells, dtype=VALUE_KINDS[name]) for name, cells in zip(VALUE_COLUMNS, values, strict=True)}
@@ -83,7 +82,8 @@ def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
     except (KeyError, TypeError, AttributeError):
         # Without a configuration it stands in runs.csv, but in no row of the leaderboard.
         reason = "its spec.json or scores.json cannot be read"
-        return {"run": folder.path.name, "state": "damaged", "reason": reason}, [NOTHING]
+        known = {"run": folder.path.name, "state": "damaged", "reason": reason}
+        return dict.fromkeys(TEXTS, "") | known, [NOTHING]
 
 
 def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:

@@ -246,12 +246,20 @@ def _rename(folder, word):
         _edit(folder, "scores.json", lambda scores: scores["metrics"].update({word: scores["metrics"]["mig"]}))
 
 
-@pytest.mark.parametrize("odd", ["as they are", "words", "digits", "damaged", "unfinished"])
+def _name_a_factor(scores):
+    scores["metrics"]["mig"]["values"]['gap_a, "b"'] = 0.5
+    scores["metrics"]["mig"]["columns"].append('gap_a, "b"')
+
+
+@pytest.mark.parametrize("odd", ["as they are", "words", "commas", "digits", "damaged", "unfinished"])
 def test_tables_are_read_back_as_they_were_written(stored, odd, monkeypatch):
     folders = list(stored_runs(stored))
     if odd == "words":
         for word, folder in zip(NO_WORDS, folders, strict=True):
             _rename(folder, word)
+    elif odd == "commas":
+        for folder in filter(lambda folder: folder.finished, folders):
+            _edit(folder, "scores.json", _name_a_factor)
     elif odd == "digits":
         monkeypatch.setattr("benchmark.spec.digest", lambda value: "20e3106086")
     elif odd == "damaged":
@@ -264,6 +272,7 @@ def test_tables_are_read_back_as_they_were_written(stored, odd, monkeypatch):
     assert (runs["state"] == "damaged").sum() == (odd == "damaged")
     _reads_back(runs, stored / "runs.csv")
     _reads_back(board, stored / "leaderboard.csv")
+    assert ('mig.gap_a, "b"_mean' in board) == (odd == "commas")
 
 
 @pytest.mark.parametrize("name", ["quick", "betas"])
