@@ -55,6 +55,9 @@ PRESETS = {
         latents=10,
         steps=300_000,
         batch=64,
-        optimiser=Optimiser("Adagrad", lr=1e-2),
+        # The paper names Adagrad and its rate alone. Its accumulator starts here as TensorFlow's does, at 0.1, and not
+        # as torch's, at 0, with which the first step is the whole rate in each weight, however small its gradient.
+        # Initial weights (Glorot uniform, biases 0) are also that library's; for log variances see the architecture.
+        optimiser=Optimiser("Adagrad", lr=1e-2, options={"initial_accumulator_value": 0.1}),
     ),
 }

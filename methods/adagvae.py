@@ -36,7 +36,7 @@ class AdaGVAE(VAE):
 
     def infer(self, networks: Networks, batch: Tensor, noise: Noise) -> Latents:
         """The posteriors of the pairs' first images, then of the second, with shared latents averaged."""
-        means, log_variances = (part.chunk(2) for part in networks["encoder"](batch).chunk(2, dim=1))
+        means, log_variances = (part.chunk(2) for part in self.posteriors(networks, batch))
         distance = kl_between(means, log_variances)
         threshold = (distance.amin(1, keepdim=True) + distance.amax(1, keepdim=True)) / 2
         shared = (distance < threshold).repeat(2, 1)

@@ -53,7 +53,7 @@ class FactorVAE(VAE):
         self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
     ) -> Terms:
         """The discriminator's cross-entropy in nats, half for each kind of sample; no gradient leaves it."""
-        mean, log_variance = networks["encoder"](batch).detach().chunk(2, dim=1)
+        mean, log_variance = (part.detach() for part in self.posteriors(networks, batch))
         draws = torch.cat([noise["posterior"], noise["second_posterior"]])
         joint, second = (mean + draws * torch.exp(log_variance / 2)).chunk(2)
         order = noise["permutation"].argsort(0)  # of each latent, its own

@@ -12,10 +12,16 @@ from methods.base import ImageShape
 
 @dataclass(frozen=True)
 class Architecture:
-    """A pair of network makers: encoder(image_shape, outputs), decoder(latents, image_shape)."""
+    """A pair of network makers: encoder(image_shape, outputs), decoder(latents, image_shape).
+
+    Attributes:
+        log_variances: the least and greatest log variance of a posterior that a method reads from the
+            encoder's outputs; None: as they come.
+    """
 
     encoder: Callable[[ImageShape, int], nn.Module]
     decoder: Callable[[int, ImageShape], nn.Module]
+    log_variances: tuple[float, float] | None = None
 
 
 def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
@@ -120,7 +126,13 @@ def _initialised(network: nn.Module) -> nn.Module:
     return network
 
 
+# Adagrad's first step is nearly its rate in every weight at once, and 0.01 over layers of 1,200 is much: where a loss
+# has large weights (a capacity's 1,000, squared variances) a log variance leaps to 60, its exponential to infinity, and
+# gradients of such size leave Adagrad no step ever after. A trained posterior knows neither bound: below -30 the noise
+# is lost in the rounding of the mean in float32, and at 10 it is 148 times as wide as the prior.
+HIGGINS_LOG_VARIANCES = (-30.0, 10.0)
+
 ARCHITECTURES = {
     "locatello2019": Architecture(conv_encoder, conv_decoder),
-    "higgins2017": Architecture(fc_encoder, fc_decoder),
+    "higgins2017": Architecture(fc_encoder, fc_decoder, HIGGINS_LOG_VARIANCES),
 }

@@ -40,6 +40,14 @@ def sampled(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Latents:
     return Latents(mean, log_variance, mean + noise * torch.exp(log_variance / 2))
 
 
+def bounded(values: Tensor, least: float, greatest: float) -> Tensor:
+    """The values cut to [least, greatest], with gradients as if nothing were cut, which lead back from beyond.
+
+    Values within the bounds, and their gradients, are what they were to the bit.
+    """
+    return values + (values.clamp(least, greatest) - values).detach()
+
+
 def log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Log density in nats of N(mean, exp(log_variance)) at the values, one by one."""
     return -0.5 * ((values - mean) ** 2 * (-log_variance).exp() + log_variance + log(2 * pi))
@@ -87,8 +95,13 @@ class VAE(Method):
 
     def infer(self, networks: Networks, batch: Tensor, noise: Noise) -> Latents:
         """The posteriors of the batch's images, sampled."""
-        mean, log_variance = networks["encoder"](batch).chunk(2, dim=1)
-        return sampled(mean, log_variance, noise["posterior"])
+        return sampled(*self.posteriors(networks, batch), noise["posterior"])
+
+    def posteriors(self, networks: Networks, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances (B, D) of q(z|x), the latter within the architecture's bounds."""
+        mean, log_variance = networks["encoder"](images).chunk(2, dim=1)
+        bounds = ARCHITECTURES[self.architecture].log_variances
+        return mean, bounded(log_variance, *bounds) if bounds else log_variance
 
     def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Tensor | Terms:
         """What is added to the reconstruction, in nats an image: scalar, or terms of which it is the "loss"."""
@@ -104,8 +117,7 @@ class VAE(Method):
 
     def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
         """Reconstruction and KL in nats an image, whatever it is that the method minimises."""
-        mean, log_variance = networks["encoder"](images).chunk(2, dim=1)
-        latents = sampled(mean, log_variance, noise["posterior"][: len(images)])
+        latents = sampled(*self.posteriors(networks, images), noise["posterior"][: len(images)])
         reconstruction = bernoulli_loss(networks["decoder"](latents.sample), images)
         return {"reconstruction": reconstruction, "kl": latents.kl, "kl_per_latent": latents.kl_per_latent}
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -14,7 +13,6 @@ from torch import Tensor
 from benchmark.errors import DamagedError
 
 VERSION = 1
-COUNTER = "step"  # in an optimiser's state, one for all runs of a stack
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -74,27 +72,3 @@ def _metadata(content: bytes) -> dict[str, Any]:
     """The texts that stand beside the tensors in a safetensors file."""
     length = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + length])["__metadata__"]
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer, run: int | None) -> dict[str, Tensor]:
-    """The optimiser's state of one run of a stack (None: of a model alone), as `<parameter>.<name>`."""
-    stored = {}
-    for number, state in optimiser.state_dict()["state"].items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                stored[f"{number}.{name}"] = value if name == COUNTER or run is None else value[run]
-    return stored
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, runs: Sequence[Mapping[str, Tensor]], stacked: bool) -> None:
-    """Put what `optimiser_tensors` gave of each run into an optimiser over the same parameters."""
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for key in runs[0]:
-        number, _, name = key.partition(".")
-        parameter, own = parameters[int(number)], [run[key] for run in runs]
-        if name == COUNTER:
-            value = own[0].to(parameter.device, copy=True)
-        else:
-            # In the parameter's own memory order, which a fused optimiser takes for granted.
-            value = torch.empty_like(parameter).copy_(torch.stack(own) if stacked else own[0])
-        optimiser.state[parameter][name] = value

@@ -2,7 +2,6 @@
 
 import ctypes
 import hashlib
-import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +13,16 @@ from benchmark.datasets.base import FactorDataset
 from benchmark.errors import DamagedError
 from benchmark.spec import RunSpec
 from benchmark.training.capture import Captured
-from benchmark.training.checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
+from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.convolutions import Products
 from benchmark.training.draws import Draws
+from benchmark.training.optimisers import Descent
 from benchmark.training.pack import Alone, Stacked, state_dtype
 from methods.base import Method, Optimiser, Player, Terms, structure_of
 
 HISTORY_ROWS = 100  # about as many, however long the training
 REPORT_STEPS = 20  # between looks at the loss, each of which waits for the device
 BAD = "bad from"  # among the running sums of a checkpoint
-FUSED = {"Adam", "AdamW"}  # optimisers whose fused step runs on every device
 
 Report = Callable[[int, float], None]  # step, loss
 PackReport = Callable[[int, list[float]], None]  # step, each run's loss
@@ -184,7 +183,8 @@ class _Loop:
                 self.restore(resume)
             except (KeyError, IndexError, RuntimeError) as error:
                 raise DamagedError(f"the checkpoint does not fit this method: {error}") from error
-        take_step = Captured(self.advance) if self.clock.is_cuda else self.advance
+        replayed = self.clock.is_cuda and all(turn.descent.replayable for turn in self.turns.values())
+        take_step = Captured(self.advance) if replayed else self.advance
         began = time.perf_counter() - self.seconds
         for step in range(int(self.clock), self.steps):
             take_step(*self.draws.of_step(step))
@@ -215,7 +215,7 @@ class _Loop:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Where each run stands."""
-        step, stacked = int(self.clock), isinstance(self.engine, Stacked)
+        step = int(self.clock)
         states = self.draws.states(step)
         return [
             Checkpoint(
@@ -224,7 +224,7 @@ class _Loop:
                 | {
                     f"optimiser/{name}/{key}": value
                     for name, turn in self.turns.items()
-                    for key, value in optimiser_tensors(turn.optimiser, run if stacked else None).items()
+                    for key, value in turn.descent.tensors(run).items()
                 }
                 | {f"stream/{name}": value for name, value in states[run].items()}
                 | {f"sum/{name}": value for name, value in self.history.sums_of(run).items()},
@@ -240,10 +240,9 @@ class _Loop:
         first = runs[0]
         self.clock.fill_(first.step)
         self.seconds = first.seconds
-        self.engine.restore([run.under("network/") for run in runs])
         for name, turn in self.turns.items():
-            states = [run.under(f"optimiser/{name}/") for run in runs]
-            restore_optimiser(turn.optimiser, states, stacked=isinstance(self.engine, Stacked))
+            turn.descent.restore([run.under(f"optimiser/{name}/") for run in runs])
+        self.engine.restore([run.under("network/") for run in runs])
         self.draws.restore(first.step, [run.under("stream/") for run in runs])
         self.history.restore([run.under("sum/") for run in runs], [run.rows for run in runs], first.count)
 
@@ -260,26 +259,17 @@ def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorD
 
 
 class _Turn:
-    """One player's part of a step: its gradients, its optimiser."""
+    """One player's part of a step: its gradients, its descent."""
 
     def __init__(self, player: Player, engine: Alone | Stacked, protocol: Optimiser) -> None:
         self.player = player
         self.parameters = engine.parameters(player.networks)
-        chosen = player.optimiser or protocol
-        kind = getattr(torch.optim, chosen.name)
-        extra = {"fused": True} if chosen.name in FUSED else {}
-        if self.parameters[0].is_cuda and "capturable" in inspect.signature(kind).parameters:
-            extra["capturable"] = True
-        self.optimiser = kind(self.parameters, lr=chosen.lr, **chosen.options, **extra)
+        self.descent = Descent(player.optimiser or protocol, self.parameters, isinstance(engine, Stacked))
 
     def take(self, loss: Tensor) -> None:
         # Gradients of this player's networks alone: its loss may pass through others'. Runs do not
         # share parameters, so that the sum of their losses has each one's own gradients.
-        for parameter, gradient in zip(self.parameters, torch.autograd.grad(loss, self.parameters), strict=True):
-            # A fused optimiser walks through both memories side by side, whatever their strides.
-            alike = gradient.stride() == parameter.stride()
-            parameter.grad = gradient if alike else torch.empty_like(parameter).copy_(gradient)
-        self.optimiser.step()
+        self.descent.step(torch.autograd.grad(loss, self.parameters))
 
 
 class _History:
