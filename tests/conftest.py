@@ -15,7 +15,10 @@ settings.register_profile("whole")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    os.environ["DISENTANGLEMENT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """A cache of this session's, which tests that run side by side share, so that all is rendered once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["DISENTANGLEMENT_CACHE"] = str(shared / "cache")
     os.environ.pop("DISENTANGLEMENT_DATA", None)
 
 

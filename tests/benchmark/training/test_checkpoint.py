@@ -1,12 +1,9 @@
 """A training that was broken off and went on ends, to the bit, as one that was not."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 import methods
-from benchmark import presets
 from benchmark.errors import DamagedError
 from benchmark.spec import RunSpec
 from benchmark.training.checkpoint import Checkpoint
@@ -37,11 +34,6 @@ def _assert_same(outcome, expected):
     for name, value in expected.networks.state_dict().items():
         assert torch.equal(outcome.networks.state_dict()[name], value), name
     assert outcome.history == expected.history
-
-
-@pytest.fixture(autouse=True)
-def _small_batches(monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=4))
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -1,12 +1,9 @@
 """Runs trained together are the runs alone: equal draws, and losses that differ by rounding only."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
 
-from benchmark import presets
 from benchmark.spec import RunSpec
 from benchmark.training import harness
 from benchmark.training.convolutions import use_products
@@ -20,16 +17,6 @@ RUNS = {
     "betavae": [("beta", beta, seed) for beta, seed in ((1, 0), (4, 0), (4, 1), (16, 2), (0.5, 3))],
     "factorvae": [("gamma", gamma, seed) for gamma, seed in ((10, 0), (35, 0), (35, 1))],
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_batches():
-    """The quick protocol with batches of four, as the CPU takes long over stacked convolutions."""
-    patch = pytest.MonkeyPatch()
-    small = replace(presets.PRESETS["quick"], batch=4)
-    patch.setitem(presets.PRESETS, "small", small)
-    yield
-    patch.undo()
 
 
 def _specs(method, steps=STEPS):
