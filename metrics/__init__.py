@@ -6,14 +6,17 @@ Each registered function is also an attribute of this package: `metrics.mig(tabl
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from metrics.base import WIDE, Metric, Table, Values
+from metrics.options import nearest, split_name
 
-__all__ = ["REGISTRY", "Metric", "Table", "Values", "register", "score"]
+__all__ = ["REGISTRY", "Metric", "Table", "Values", "find", "register", "score"]
 
 REGISTRY: dict[str, Metric] = {}
 Function = Callable[..., Values]
@@ -37,6 +40,10 @@ def register(
     widest: int = WIDE,
     ranked: bool = True,
     breaks: Mapping[str, str] = MappingProxyType({}),
+    least_factors: int = 1,
+    least_codes: int = 1,
+    least_rows: int = 2,
+    needs: Callable[[Table], str] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a function as the metric of its own name; `Metric` says what the arguments mean.
 
@@ -65,10 +72,27 @@ def register(
             widest=widest,
             ranked=ranked,
             breaks=breaks,
+            least_factors=least_factors,
+            least_codes=least_codes,
+            least_rows=least_rows,
+            needs=needs,
         )
         return function
 
     return add
+
+
+def find(name: str) -> Metric:
+    """The metric of that name, with the options that stand in it, as in `infomec[estimator=exact]`.
+
+    Raises:
+        KeyError: there is no metric of that name.
+        ValueError: an option is wrong; the message says which.
+    """
+    base, options = split_name(name)
+    if base not in REGISTRY:
+        raise KeyError(f"unknown metric {base!r}; {nearest(base, REGISTRY)}")
+    return REGISTRY[base].with_options(**options)
 
 
 def score(
@@ -80,15 +104,24 @@ def score(
     factor_names: Sequence[str] | None = None,
     metrics: Iterable[str] | None = None,
     seed: int = 0,
+    bin_factors: int | None = None,
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Values]:
-    """Score any representation with the metrics of those names (None: with all).
+    """Score any representation with the metrics of those names (None: with all that suit it).
 
     Args:
         codes, factors: (N, D) numbers and (N, K) integers; `Table` says the rest.
-        codes_test, factors_test: without them the last third of the rows tests.
+        codes_test, factors_test: without them a random third of the rows tests, decided by the seed.
+        bin_factors: cuts factors of more values, and continuous ones, into so many bins, 2 to 1,000.
+        options: of each metric by its name, as in {"infomec": {"estimator": "exact"}}, whose values then
+            stand under "infomec[estimator=exact]"; `Metric.options` says what there are.
+
+    Warns:
+        UserWarning: test rows have values that no training row has.
 
     Raises:
-        ValueError: the arrays are no table, or a metric cannot score them.
+        ValueError: the arrays are no table, a factor takes nearly one value a row, an option is wrong, or a
+            metric that is named cannot score the table.
         KeyError: there is no metric of that name.
 
     Example:
@@ -97,8 +130,20 @@ def score(
         >>> score(factors, factors, metrics=["beta_vae_score"])["beta_vae_score"]["score"]
         1.0
     """
-    table = Table(codes, factors, codes_test, factors_test, factor_names)
-    return {name: REGISTRY[name].score(table, seed) for name in (REGISTRY if metrics is None else metrics)}
+    chosen = [find(name) for name in (REGISTRY if metrics is None else metrics)]
+    if strange := [name for name in options if name not in {metric.base for metric in chosen}]:
+        raise ValueError(f"options are for {strange[0]!r}; {nearest(strange[0], [metric.base for metric in chosen])}")
+    chosen = [metric.with_options(**options.get(metric.base, {})) for metric in chosen]
+    table = Table(codes, factors, codes_test, factors_test, factor_names, seed=seed, bin_factors=bin_factors)
+    looked_at = any(metric.least_factors for metric in chosen)
+    if looked_at and (scarce := table.tell_scarce()):
+        raise ValueError(scarce)
+    reasons = [metric.unsuited(table) for metric in chosen]
+    if metrics is not None and any(reasons):
+        raise ValueError(next(filter(None, reasons)))
+    if looked_at and (told := table.tell_unseen()):
+        warnings.warn(told, stacklevel=2)
+    return {metric.name: metric.score(table, seed) for metric, bad in zip(chosen, reasons, strict=True) if not bad}
 
 
 for _module in pkgutil.iter_modules(__path__):

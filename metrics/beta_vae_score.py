@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.matching import matched_pairs
+from metrics.matching import matched_pairs, tell_unmatched
 
 
 @register(
@@ -18,6 +18,8 @@ from metrics.matching import matched_pairs
     reference="Higgins et al. 2017, section 3; numbers of points as in Locatello et al. 2019",
     names=("score", "chance", "recall_<factor>", "without_shape", "chance_without_shape"),
     columns=("score", "without_shape"),
+    least_factors=2,
+    needs=tell_unmatched,
 )
 def beta_vae_score(
     table: Table,

@@ -5,11 +5,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LassoCV
+from sklearn.model_selection import KFold
 
 from metrics import register
 from metrics.base import Table, Values
 from metrics.boosting import BoostedTrees, grow_side_by_side
-from metrics.prediction import draw_seed, spare_cores, standardise
+from metrics.prediction import draw_seed, drop_dead, spare_cores, standardise
 
 NAMES = (
     "score",
@@ -36,7 +37,7 @@ class Fitted(NamedTuple):
 
 
 @register(
-    version=1,
+    version=2,  # 2: completeness over codes that vary; the lasso's folds are drawn
     chance=CHANCE,
     ceiling=CEILING,
     reference="Eastwood and Williams 2018, section 2; boosted trees and accuracy as in Locatello et al. 2019",
@@ -55,7 +56,8 @@ def dci(
     A classifier predicts each factor from all codes, fitted on the training rows; the importances
     of codes for factors, each factor's summing to 1, are R (D, K). Disentanglement is the mean
     over codes of 1 - the entropy of a row of R to base K, weighted by the rows' sums; completeness
-    that over factors of the columns, to base D.
+    that over factors of the columns, to base D. D counts the codes that vary in the training rows: others
+    are left out.
 
     Args:
         estimator: scikit-learn's gradient-boosted trees, as in the study (the threads that grow them side
@@ -65,7 +67,7 @@ def dci(
 
     Returns:
         score, disentanglement: in [0, 1]. One factor has no other: 1.
-        completeness: in [0, 1]. One code has no other: 1.
+        completeness: in [0, 1]. One code has no other: 1. 0 for a factor of which no code tells anything.
         informativeness_train, informativeness_test: mean accuracy over factors on either rows.
         completeness_<factor>, informativeness_test_<factor>: each factor's.
 
@@ -89,7 +91,7 @@ def summarise(table: Table, fitted: Fitted) -> Values:
     totals = fitted.importances.sum(0)
     importances = np.where(totals > 0, fitted.importances / np.where(totals > 0, totals, 1), 0)
     disentanglement = _concentration(importances)
-    completeness = _concentration(importances.T)
+    completeness = np.where(totals > 0, _concentration(importances.T), 0)
     mass = importances.sum(1) / max(importances.sum(), ABSENT)
     score = float(disentanglement @ mass)
     values = {
@@ -114,7 +116,7 @@ def _concentration(importances: np.ndarray) -> np.ndarray:
 
 
 def _fit_boosted_trees(table: Table, seed: int) -> Fitted:
-    train, test = (np.ascontiguousarray(codes, np.float32) for codes in (table.codes, table.codes_test))
+    train, test = (np.ascontiguousarray(codes, np.float32) for codes in drop_dead(table.codes, table.codes_test))
     trees = [BoostedTrees(train, factor, test, seed) for factor in table.factors.T]
     grow_side_by_side(trees, spare_cores())
     predicted = [one.predict() for one in trees]
@@ -128,19 +130,21 @@ def _fit_boosted_trees(table: Table, seed: int) -> Fitted:
 
 def _fit_random_forest(table: Table, seed: int) -> Fitted:
     # In one thread: scikit-learn swaps the process's warning filters for each tree, which threads mix up.
+    train, test = drop_dead(table.codes, table.codes_test)
     importances, right = [], []
     for known, wanted in zip(table.factors.T, table.factors_test.T, strict=True):
-        forest = RandomForestClassifier(TREES, random_state=seed).fit(table.codes, known)
+        forest = RandomForestClassifier(TREES, random_state=seed).fit(train, known)
         importances.append(forest.feature_importances_)
-        right.append([forest.score(table.codes, known), (forest.predict(table.codes_test) == wanted).mean()])
+        right.append([forest.score(train, known), (forest.predict(test) == wanted).mean()])
     return Fitted(np.stack(importances, axis=1), *np.transpose(right))
 
 
 def _fit_lasso(table: Table, seed: int) -> Fitted:
-    train, test = standardise(table)
+    train, test = drop_dead(*standardise(table))
+    folds = KFold(min(5, len(train)), shuffle=True, random_state=seed)  # rows may stand in order
     importances, right = [], []
     for known, wanted in zip(table.factors.T, table.factors_test.T, strict=True):
-        lasso = LassoCV(cv=min(5, len(known)), random_state=seed, max_iter=100_000).fit(train, known)
+        lasso = LassoCV(cv=folds, random_state=seed, max_iter=100_000).fit(train, known)
         values = np.unique(known)
         guesses = [_nearest(values, lasso.predict(codes)) for codes in (train, test)]
         importances.append(np.abs(lasso.coef_))

@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.prediction import standardise
+from metrics.prediction import drop_dead, standardise
 
 FEATURES = (0, 8, 32, 128, 512)  # random features beside the codes: capacities of the probes
 RIDGE = 1e-3  # relative to the number of rows
@@ -12,7 +12,7 @@ KNOWN = 0.01  # least share of a factor's variance that is known at all
 
 
 @register(
-    version=1,
+    version=2,  # 2: the probes' inputs are the codes that vary
     range=(-1, 1),
     chance="0 by definition: what no probe reads is not explicit",
     ceiling="1",
@@ -25,7 +25,7 @@ KNOWN = 0.01  # least share of a factor's variance that is known at all
 def dci_es(table: Table, rng: np.random.Generator) -> Values:
     """How little capacity it takes to read a factor as well as it can be read.
 
-    Probes are ridge regressions of a factor's value on the standardised codes and 0 to 512 random
+    Probes are ridge regressions of a factor's value on the standardised codes that vary and 0 to 512 random
     Fourier features of them; a probe's capacity is the logarithm of its number of inputs, its loss
     the squared error on test rows over that of the factor's mean, 1 at most. Explicitness is 1 less
     the area between the curve of losses and the best loss, up to the capacity that reaches it,
@@ -36,7 +36,7 @@ def dci_es(table: Table, rng: np.random.Generator) -> Values:
             loss falls linearly with capacity; 0 too for a factor of which no probe reads 1%.
         explicitness_<factor>: each factor's.
         error_<factor>: each factor's best loss.
-        size: the number of factors over that of codes.
+        size: the number of factors over that of all codes.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def dci_es(table: Table, rng: np.random.Generator) -> Values:
         >>> round(dci_es(Table(factors, factors), rng)["score"], 3)
         1.0
     """
-    codes = standardise(table)
+    codes = drop_dead(*standardise(table))
     losses = np.stack([_losses(codes, table, features, rng) for features in FEATURES])
     capacities = np.log(codes[0].shape[1] + np.array(FEATURES))
     scores = [_explicitness(column, capacities) for column in losses.T]

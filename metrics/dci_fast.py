@@ -7,7 +7,7 @@ import numpy as np
 from metrics import register
 from metrics.base import Table, Values
 from metrics.dci import CEILING, CHANCE, COLUMNS, Fitted, summarise
-from metrics.prediction import draw_seed, spare_cores
+from metrics.prediction import draw_seed, drop_dead, spare_cores
 
 STEPS, RATE = 100, 0.1
 TIE = 1e-9  # by how much of a logit the first of equally likely classes leads
@@ -31,7 +31,7 @@ FIELDS = ("num_leaves", "split_feature", "left_child", "right_child", *SUMS)
 
 
 @register(
-    version=1,
+    version=2,  # 2: completeness over codes that vary
     chance=CHANCE,
     ceiling=CEILING,
     reference="Eastwood and Williams 2018, section 2; trees of LightGBM (Ke et al. 2017), importances corrected",
@@ -66,10 +66,10 @@ def dci_fast(table: Table, rng: np.random.Generator) -> Values:
         1.0
     """
     seed = draw_seed(rng)
-    ranges = np.ptp(table.codes, axis=0)
-    lows = table.codes.min(0)
+    alive = drop_dead(table.codes, table.codes_test)
+    lows, ranges = alive[0].min(0), np.ptp(alive[0], axis=0)
     # Trees do not depend on scales, but LightGBM takes numbers near 0 for 0.
-    train, test = ((codes - lows) / np.where(ranges > 0, ranges, 1) for codes in (table.codes, table.codes_test))
+    train, test = ((codes - lows) / np.where(ranges > 0, ranges, 1) for codes in alive)
     columns = list(zip(table.factors.T, table.factors_test.T, strict=True))
     largest_first = np.argsort(-table.factors.max(0), kind="stable")
     first, which = _match_codes(train)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -15,7 +16,7 @@ from metrics.boosting import BoostedTrees, grow_side_by_side
 from metrics.prediction import draw_seed, spare_cores, standardise
 
 ROWS = (10, 100, 1_000, 10_000)
-ESTIMATORS = ("logistic", "trees")
+ESTIMATORS: tuple[Literal["logistic"], Literal["trees"]] = ("logistic", "trees")
 PENALTIES = np.logspace(-4, 4, 10)  # scikit-learn's grid of ten C
 FOLDS = 5
 
@@ -32,13 +33,14 @@ FOLDS = 5
     ),
     columns=("score", "logistic_efficiency", "trees_efficiency"),
     cost="minutes",
+    least_rows=ROWS[0],
 )
 def downstream(
     table: Table,
     rng: np.random.Generator,
     *,
     rows: Sequence[int] = ROWS,
-    estimators: Sequence[str] = ESTIMATORS,
+    estimators: Sequence[Literal["logistic", "trees"]] = ESTIMATORS,
 ) -> Values:
     """How well simple predictors tell the factors from all codes, by the number of rows they learn from.
 

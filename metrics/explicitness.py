@@ -11,6 +11,14 @@ from metrics.base import Table, Values
 from metrics.prediction import spare_cores, standardise
 
 
+def _tell_unjudged(table: Table) -> str:
+    """One sentence where a factor has no two values in the test rows that training rows have, else empty."""
+    for name, known, wanted in zip(table.factor_names, table.factors.T, table.factors_test.T, strict=True):
+        if not np.isin(wanted, known).any() or np.ptp(wanted) == 0:
+            return f"explicitness needs test rows of two values of factor {name!r} that training rows have."
+    return ""
+
+
 @register(
     version=1,
     chance="0.5",
@@ -18,6 +26,7 @@ from metrics.prediction import spare_cores, standardise
     reference="Ridgeway and Mozer 2018, section 3; not rescaled from [0.5, 1] to [0, 1], as in Locatello et al. 2019",
     names=("score", "score_train", "auc_<factor>"),
     cost="seconds",
+    needs=_tell_unjudged,
 )
 def explicitness(table: Table, rng: np.random.Generator) -> Values:
     """How well a linear classifier tells the values of a factor from all codes, as area under the ROC curve.

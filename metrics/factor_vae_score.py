@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.matching import matched_groups
+from metrics.matching import matched_groups, tell_unmatched
 
 
 @register(
@@ -15,6 +15,8 @@ from metrics.matching import matched_groups
     reference="Kim and Mnih 2018, section 4; numbers of votes and pruning as in Locatello et al. 2019",
     names=("score", "active", "score_train"),
     columns=("score", "active"),
+    least_factors=2,
+    needs=tell_unmatched,
 )
 def factor_vae_score(
     table: Table,

@@ -19,6 +19,7 @@ SMALLEST_EIGENVALUE = 1e-12  # of a correlation matrix; float32's rounding leave
     ceiling="0, less is better; factors that are independent reach it",
     reference="Watanabe 1960; for Gaussians, and on codes, as in Locatello et al. 2019",
     ranked=False,
+    least_factors=0,
     breaks={
         "judging factors": "it does not look at them",
         "doubling codes": "a copy depends on its original entirely; each adds about 13 nats, for the true infinity",
@@ -61,6 +62,7 @@ def gaussian_total_correlation(table: Table, rng: np.random.Generator) -> Values
     names=("score", "normalised"),
     columns=("score", "normalised"),
     ranked=False,
+    least_factors=0,
     breaks={
         "judging factors": "it does not look at them",
         "scaling all codes": "a squared distance between codes; `normalised` stays",
@@ -102,6 +104,7 @@ def gaussian_wasserstein_correlation(table: Table, rng: np.random.Generator) -> 
     ceiling="0, less is better; factors that are independent reach it",
     reference="Locatello et al. 2019, unsupervised scores",
     ranked=False,
+    least_factors=0,
     breaks={
         "judging factors": "it does not look at them",
         "adding dead codes": "pairs with a dead code share nothing and count in the mean, as in the study",
@@ -137,6 +140,7 @@ def mean_pairwise_information(table: Table, rng: np.random.Generator, *, bins: i
     ceiling="the number of codes",
     reference="Burda et al. 2016, section 5.2",
     ranked=False,
+    least_factors=0,
     breaks={"judging factors": "it does not look at them", "doubling codes": "each copy is counted"},
 )
 def active_latents(table: Table, rng: np.random.Generator, *, threshold: float = 0.01) -> Values:

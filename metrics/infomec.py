@@ -4,6 +4,7 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
+from scipy import sparse
 from scipy.special import digamma
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -20,10 +21,13 @@ VERSIONS = {"latent_quantization": (10, 1 / 20, 0.0), "first": (3, 1 / 8, 1 / 8)
 JITTER = 1e-10  # in standard deviations: equal codes have no nearest neighbour
 STEPS = 2**60  # of a code's range: distances between integers are exact, and ties seen as such
 NO_PENALTY = 1e9
+# A code is quantised whose values are at most so many, with so many training rows each on average: then
+# its rows' neighbours are rows of the same value.
+MOST_VALUES, LEAST_SHARING = 100, 10
 
 
 @register(
-    version=1,
+    version=2,  # 2: quantised codes are counted; test rows of unseen values are in infoe
     chance="infoe 0; not 0 for infom and infoc, which ask how the little that is known is shared out "
     "(0.6 each for ten codes of pure noise and dSprites' factors)",
     ceiling="1 (a little below with few rows)",
@@ -38,7 +42,7 @@ def infomec(
     rng: np.random.Generator,
     *,
     version: Literal["latent_quantization", "first"] = "latent_quantization",
-    estimator: Literal["neighbours", "exact"] = "neighbours",
+    estimator: Literal["auto", "neighbours", "exact"] = "auto",
 ) -> Values:
     """How far latents know one factor each, factors are easily read, and factors sit in one latent each.
 
@@ -48,15 +52,17 @@ def infomec(
     Args:
         version: "latent_quantization" (ten neighbours, 1/20 of the range, any range if quantised), as in the
             repository's present state; "first" (three, 1/8), as in its commit e6236d2.
-        estimator: "neighbours" for continuous codes, standardised for the regression; "exact" for quantised
-            codes, whose values are counted, and coded one-hot for the regression.
+        estimator: "neighbours" takes codes for continuous, and standardises them for the regression; "exact" takes
+            them for quantised: their values are counted, and coded one-hot for the regression. "auto" decides for
+            each code: quantised is one of at most 100 values with ten training rows each or more on average.
 
     Returns:
         score, infom: the mean over active latents of (max_j n_ij / sum_j n_ij - 1/K) / (1 - 1/K).
         infoc: the same over active latents for each factor, averaged over factors.
         infoe: the mean over factors of 1 - the cross-entropy of a logistic regression on all codes over
             that of the constant; of rows to test, not, as published, of those to train. Neither has a
-            penalty, and both weigh classes equally, so that the constant is uniform; below 0 counts as 0.
+            penalty, and both weigh classes equally, so that the constant is uniform; below 0 counts as 0. Rows of
+            a value that no training row has are as badly told as by the constant.
         active: the number of active latents.
         All but the last in [0, 1]; with none active 0. One factor, or one active latent, shares with none: 1.
         A latent or factor without any information shares out nothing and counts as 0.
@@ -67,28 +73,36 @@ def infomec(
     Example:
         >>> rng = np.random.default_rng(0)
         >>> factors = rng.integers(4, size=(3000, 2))
-        >>> infomec(Table(factors, factors), rng, estimator="exact")["infoe"] > 0.99
+        >>> infomec(Table(factors, factors), rng)["infoe"] > 0.99
         True
     """
-    if version not in VERSIONS or estimator not in ("neighbours", "exact"):
+    if version not in VERSIONS or estimator not in ("auto", "neighbours", "exact"):
         raise ValueError(
             f"infomec has no version {version!r} with estimator {estimator!r}; the versions are "
-            f"{' and '.join(map(repr, VERSIONS))}, the estimators 'neighbours' and 'exact'."
+            f"{' and '.join(map(repr, VERSIONS))}, the estimators 'auto', 'neighbours' and 'exact'."
         )
     neighbours, continuous, quantised = VERSIONS[version]
+    counted = (
+        _find_quantised(table.codes) if estimator == "auto" else np.full(table.codes.shape[1], estimator == "exact")
+    )
     ranges = np.ptp(table.codes, axis=0)
-    active = ranges > (quantised if estimator == "exact" else continuous) * ranges.max()
-    codes = table.codes[:, active]
-    if estimator == "exact":
-        inputs = _one_hot(table)
-        information = mutual_information(codes, table.factors).reshape(-1, table.factors.shape[1])
-    else:
-        inputs = standardise(table)
-        information = _information_by_neighbours(codes, table.factors, neighbours, rng)
-    normalised = information / [entropy(column) for column in table.factors.T]
+    active = ranges > np.where(counted, quantised, continuous) * ranges.max()
+    information = np.empty((len(active), table.factors.shape[1]))
+    near, exact = active & ~counted, active & counted
+    information[near] = _information_by_neighbours(table.codes[:, near], table.factors, neighbours, rng)
+    if exact.any():
+        information[exact] = mutual_information(table.codes[:, exact], table.factors)
+    normalised = information[active] / [entropy(column) for column in table.factors.T]
     infom = _concentration(normalised)
-    values = {"infom": infom, "infoe": _explicitness(inputs, table), "infoc": _concentration(normalised.T)}
+    infoe = _explicitness(_regressors(table, counted), table)
+    values = {"infom": infom, "infoe": infoe, "infoc": _concentration(normalised.T)}
     return {"score": infom, **values, "active": float(active.sum())}
+
+
+def _find_quantised(codes: np.ndarray) -> np.ndarray:
+    """Which codes (N, D) take few values, each in many rows: (D,)."""
+    most = min(MOST_VALUES, len(codes) // LEAST_SHARING)
+    return np.array([len(np.unique(code)) <= most for code in codes.T])
 
 
 def _concentration(shares: np.ndarray) -> float:
@@ -144,19 +158,22 @@ def _distance_to_neighbour(ordered: np.ndarray, k: int) -> np.ndarray:
     return np.min(spans, axis=0)
 
 
-def _one_hot(table: Table) -> tuple[Any, Any]:
-    """Sparse indicators of each code's values, of training and test rows; a value only of test rows has none."""
-    varying = np.ptp(table.codes, axis=0) > 0
-    rows, most = len(table.codes), max(len(np.unique(code)) for code in table.codes.T)
+def _regressors(table: Table, counted: np.ndarray) -> tuple[Any, Any]:
+    """What the regression sees of training and test rows: codes standardised, those that are counted as indicators."""
+    standard = standardise(table)
+    counted = counted & (np.ptp(table.codes, axis=0) > 0)
+    if not counted.any():
+        return standard
+    rows, most = len(table.codes), max(len(np.unique(code)) for code in table.codes[:, counted].T)
     if most > rows / 2:
         raise ValueError(
             f"a code takes {most} values in {rows} rows, too many for infomec's estimator 'exact' to count; "
             "'neighbours' is for continuous codes."
         )
-    if not varying.any():
-        return np.zeros_like(table.codes), np.zeros_like(table.codes_test)
-    encoder = OneHotEncoder(handle_unknown="ignore").fit(table.codes[:, varying])
-    return encoder.transform(table.codes[:, varying]), encoder.transform(table.codes_test[:, varying])
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(table.codes[:, counted])  # a value only of test rows has none
+    indicators = (encoder.transform(codes[:, counted]) for codes in (table.codes, table.codes_test))
+    train, test = (sparse.hstack([a, b[:, ~counted]], "csr") for a, b in zip(indicators, standard, strict=True))
+    return train, test
 
 
 def _explicitness(inputs: tuple[Any, Any], table: Table) -> float:
@@ -166,10 +183,12 @@ def _explicitness(inputs: tuple[Any, Any], table: Table) -> float:
         values = np.unique(known)
         seen = np.isin(wanted, values)  # no predictor knows a value that it never saw
         if not seen.any():
+            shares.append(0.0)
             continue
         classes = np.searchsorted(values, wanted[seen])
-        shares.append(1 - _cross_entropy(train, known, test[seen], classes) / np.log(len(values)))
-    return float(np.maximum(shares, 0).mean()) if shares else 0.0
+        share = 1 - _cross_entropy(train, known, test[seen], classes) / np.log(len(values))
+        shares.append(share * float(seen.mean()))
+    return float(np.maximum(shares, 0).mean())
 
 
 def _cross_entropy(codes: Any, factor: np.ndarray, codes_test: Any, classes: np.ndarray) -> float:

@@ -4,6 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metrics.base import Table
+
+ALONE = "no two rows share a value; this metric compares rows that share one."
+
 
 class _Groups(NamedTuple):
     """Rows sorted into groups of equal values; the fields after `order` go by position in it."""
@@ -12,6 +16,15 @@ class _Groups(NamedTuple):
     begin: np.ndarray  # where the group of each position begins (N,)
     size: np.ndarray  # how many rows it has (N,)
     paired: np.ndarray  # positions whose group has more than one row
+
+
+def tell_unmatched(table: Table) -> str:
+    """One sentence where no two training or test rows share a value of some factor, else empty."""
+    for rows, factors in (("training", table.factors), ("test", table.factors_test)):
+        for name, column in zip(table.factor_names, factors.T, strict=True):
+            if len(np.unique(column)) == len(column):
+                return f"of factor {name!r}, in the {rows} rows, {ALONE}"
+    return ""
 
 
 def matched_pairs(values: np.ndarray, pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -78,5 +91,5 @@ def _group(values: np.ndarray) -> _Groups:
     _, start, group, count = np.unique(values[order], return_index=True, return_inverse=True, return_counts=True)
     paired = np.flatnonzero(count[group] > 1)
     if not len(paired):
-        raise ValueError("no two rows share a value; this metric compares rows that share one.")
+        raise ValueError(ALONE)
     return _Groups(order, start[group], count[group], paired)

@@ -12,6 +12,7 @@ from metrics.information import bin_codes, mutual_information
     chance="not 0: what a code of pure noise seems to know is spread over factors by chance (0.67 for dSprites')",
     ceiling="1 (a little below with few rows)",
     widest=10_000,
+    least_factors=2,
     reference="Ridgeway and Mozer 2018, section 3; 20 bins and all codes as in Locatello et al. 2019",
     names=("score", "without_dead", "active"),
     columns=("score", "without_dead"),

@@ -20,6 +20,13 @@ def standardise(table: Table) -> tuple[np.ndarray, np.ndarray]:
     return np.where(varies, train, 0), np.where(varies, test, 0)
 
 
+def drop_dead(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of training and test rows without those that never vary in the training rows; one stays where none does."""
+    varies = np.ptp(train, axis=0) > 0
+    varies[0] |= not varies.any()
+    return np.compress(varies, train, axis=1), np.compress(varies, test, axis=1)
+
+
 def draw_seed(rng: np.random.Generator) -> int:
     """A seed for what takes no generator."""
     return int(rng.integers(2**31))

@@ -129,5 +129,6 @@ DECLARED = Metric(
     names=("score", "spearman"),
     columns=("score", "spearman"),
     ranked=False,
+    least_factors=0,
     breaks={"judging factors": "it does not look at them: it compares runs that differ in their seed alone"},
 )

@@ -1,17 +1,200 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from metrics import Table, register
+import metrics
+from metrics import REGISTRY, Table, register
 from metrics.matching import matched_groups, matched_pairs
 
 GOOD = np.arange(24).reshape(12, 2) % 5
 
 
-def test_the_last_third_tests():
-    table = Table(GOOD * 0.5, GOOD)
-    assert len(table.codes) == len(table.factors) == 8
-    assert np.array_equal(table.codes_test, GOOD[8:] * 0.5)
-    assert table.factor_names == ("factor_0", "factor_1")
+def _grid(*sizes):
+    """Every combination of values once, in order, the last factor fastest."""
+    return np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), axis=-1).reshape(-1, len(sizes))
+
+
+def test_a_random_third_tests():
+    numbered = np.arange(300)[:, None]
+    table = Table(numbered, numbered % 5, seed=3)
+    assert (len(table.codes), len(table.codes_test)) == (200, 100)
+    assert sorted([*table.codes[:, 0], *table.codes_test[:, 0]]) == list(range(300))
+    assert 120 < table.codes_test.mean() < 180
+    for codes, factors in ((table.codes, table.factors), (table.codes_test, table.factors_test)):
+        assert np.array_equal(codes % 5, factors), "rows stay together"
+    assert table.factor_names == ("factor_0",)
+
+
+def test_the_seed_decides_which_rows_test():
+    first, again, other = (Table(GOOD + np.arange(12)[:, None], GOOD, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.codes_test, again.codes_test)
+    assert not np.array_equal(first.codes_test, other.codes_test)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_value_that_occurs_twice_trains(seed):
+    """Forty values, each in two rows of 120 in order: an unstratified third would hold some of them alone."""
+    factors = np.stack([np.arange(120) // 2 % 40, np.arange(120) % 2, np.repeat([0, 1, 2], [2, 2, 116])], axis=1)
+    assert Table(factors, factors, seed=seed).unseen == {}
+
+
+def test_values_of_one_row_train_as_far_as_there_is_room():
+    """Nine rows of three values thrice; of 9 of 9 values 6 train, and the other three are told."""
+    lone = np.stack([np.repeat([0, 1, 2], 3), np.arange(9)], axis=1)
+    table = Table(lone, lone)
+    assert set(table.factors[:, 0]) == {0, 1, 2}
+    assert table.unseen == {"factor_1": 3}
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [("dci_fast", "informativeness_test"), ("sap", "score"), ("infomec", "infoe"), ("explicitness", "score")],
+)
+def test_the_order_of_rows_does_not_matter(metric, value):
+    """A data set's own order, of perfect codes: with the last third of it to test on values there were new."""
+    factors = _grid(6, 7, 10)
+    codes = factors + 0.02 * np.random.default_rng(0).normal(size=factors.shape)
+    drawn = np.random.default_rng(1).permutation(len(codes))
+    in_order, shuffled = (
+        metrics.score(codes[order], factors[order], metrics=[metric])[metric][value]
+        for order in (np.arange(len(codes)), drawn)
+    )
+    assert in_order == pytest.approx(shuffled, abs=0.04)
+    assert in_order > (0.2 if metric == "sap" else 0.95)
+
+
+def test_test_rows_of_unseen_values_are_told():
+    factors = _grid(4, 3).repeat(30, axis=0)
+    later = factors[:90].copy()
+    later[:20, 0], later[5:8, 1] = 9, -4
+    table = Table(factors, factors, factors[:90], later, ["a", "b"])
+    assert table.unseen == {"a": 20, "b": 3}
+    with pytest.warns(
+        UserWarning, match=r"^of 90 test rows .* \(20 of factor 'a', 3 of factor 'b'\); .* wrong\.$"
+    ) as told:
+        metrics.score(factors, factors, factors[:90], later, factor_names=["a", "b"], metrics=["mig", "irs"])
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert Table(factors, factors).unseen == {}
+    assert Table(factors, factors).tell_unseen() == ""
+
+
+PREDICTED = {
+    "sap": "gap_{}",
+    "dci": "informativeness_test_{}",
+    "dci_fast": "informativeness_test_{}",
+    "downstream": "logistic_100",
+    "infomec": "infoe",
+}
+
+
+@pytest.mark.parametrize("metric", PREDICTED)
+def test_unseen_values_count_as_wrong_for_whatever_predicts(metric, monkeypatch):
+    """Of the first of two factors half of the test rows are new: half of what is told else, no factor left out."""
+    monkeypatch.setattr("metrics.boosting.STEPS", 5)
+    factors = _grid(2, 2).repeat(50, axis=0)
+    later = factors.copy()
+    later[::2, 0] = 5
+    options = {"rows": (100,), "estimators": ["logistic"]} if metric == "downstream" else {}
+    whole, half = (
+        REGISTRY[metric](Table(factors, factors, factors, test, ["a", "b"]), np.random.default_rng(0), **options)
+        for test in (factors, later)
+    )
+    if "{}" in PREDICTED[metric]:
+        a, b = (PREDICTED[metric].format(name) for name in "ab")
+        assert half[b] == whole[b]
+        # The rival's half of the rows is halved too.
+        assert half[a] == pytest.approx(whole[a] / 2)
+    else:
+        assert half[PREDICTED[metric]] == pytest.approx(whole[PREDICTED[metric]] * 3 / 4, abs=1e-3)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 1000], [-7, 3, 2**50, 2**53], [5, 6, 8, 9]])
+def test_values_are_names(labels):
+    factors = np.random.default_rng(0).integers(4, size=(60, 2))
+    named = factors.copy()
+    named[:, 0] = np.array(labels)[factors[:, 0]]
+    table, same = Table(factors, named), Table(factors, factors)
+    assert np.array_equal(table.factors, same.factors)
+    assert np.array_equal(table.factors_test, same.factors_test)
+
+
+def test_values_are_numbered_over_training_and_test_rows():
+    table = Table([[0.0]] * 4, [[10], [30], [10], [30]], [[0.0]] * 2, [[20], [30]])
+    assert table.factors[:, 0].tolist() == [0, 2, 0, 2]
+    assert table.factors_test[:, 0].tolist() == [1, 2]
+
+
+def _continuous(rows=900):
+    rng = np.random.default_rng(0)
+    factors = rng.uniform(-1, 1, (rows, 3))
+    return factors + 0.01 * rng.normal(size=factors.shape), factors
+
+
+@pytest.mark.parametrize("number", [lambda column: column, lambda column: np.unique(column, return_inverse=True)[1]])
+def test_continuous_factors_in_bins(number):
+    """Perfect codes score high and noise does not, whether the values are numbered or not."""
+    codes, factors = _continuous()
+    noise = np.random.default_rng(1).normal(size=codes.shape)
+    factors = np.stack([number(column) for column in factors.T], axis=1)
+    chosen = ["mig", "modularity", "dci_es", "explicitness", "infomec"]
+    good, bad = (metrics.score(each, factors, metrics=chosen, bin_factors=10) for each in (codes, noise))
+    assert good["mig"]["score"] > 0.8
+    assert bad["mig"]["score"] < 0.05
+    for name in chosen:
+        assert good[name]["score"] > bad[name]["score"] + 0.05, name
+        assert good[name]["score"] > 0.8, name
+
+
+def test_bins_are_of_equal_width_over_all_rows():
+    """Two bins of 0 to 10 meet at 5, though no training row lies beyond 6."""
+    train, test = np.array([[0.0], [4.9], [5.1], [6]]), np.array([[4.95], [10.0]])
+    table = Table(train, train, test, test, bin_factors=2)
+    assert table.factors[:, 0].tolist() == [0, 0, 1, 1]
+    assert table.factors_test[:, 0].tolist() == [0, 1]
+
+
+def test_few_values_stay_what_they_are():
+    """Ten or fewer are no continuum: fractions too keep their values, however near to each other."""
+    factors = np.array([0, 0.01, 0.02, 1.5])[np.random.default_rng(0).integers(4, size=(90, 2))]
+    table = Table(factors, factors, bin_factors=10)
+    assert set(table.factors.ravel()) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("bins", [1, 0, -3, 1001, 2.5, "10", True])
+def test_bad_numbers_of_bins(bins):
+    with pytest.raises(ValueError, match=r"^bin_factors is .*; a whole number from 2 to 1,000 is needed\.$"):
+        Table(GOOD, GOOD, bin_factors=bins)
+
+
+def test_a_factor_with_nearly_one_value_a_row_is_refused_before_anything_is_scored(monkeypatch):
+    codes, factors = _continuous()
+    numbered = np.stack([np.unique(factors[:, 0], return_inverse=True)[1], np.arange(900) % 3], axis=1)
+    monkeypatch.setattr(metrics.Metric, "score", lambda *_: pytest.fail("scored"))
+    for chosen in (None, ["gaussian_total_correlation", "mig"]):
+        with pytest.raises(
+            ValueError, match=r"^factor 'factor_0' takes 600 values in 600 .*bin_factors=10 .*--bin-factors 10\)\.$"
+        ):
+            metrics.score(codes, numbered, metrics=chosen)
+    with pytest.raises(ValueError, match=r"holds fractions such as .*bin_factors=10 .*--bin-factors 10\)\.$"):
+        metrics.score(codes, factors)
+
+
+def test_what_does_not_look_at_factors_takes_any():
+    codes, factors = _continuous(90)
+    numbered = np.argsort(factors, axis=0)
+    assert metrics.score(codes, numbered, metrics=["active_latents"])["active_latents"]["score"] == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "scarce"),
+    [(20, 11, True), (20, 10, False), (200, 100, False), (200, 101, True), (200, 40, False)],
+)
+def test_what_nearly_one_value_a_row_means(rows, values, scarce):
+    """More than ten values, of fewer than two training rows on average."""
+    factors = np.arange(rows)[:, None] % values
+    assert bool(Table(factors, factors, factors, factors).tell_scarce()) == scarce
 
 
 def test_given_test_rows_leave_all_others_for_training():
@@ -27,7 +210,7 @@ def test_given_test_rows_leave_all_others_for_training():
         (GOOD[:, 0], GOOD, "codes has shape"),
         (GOOD[:, :0], GOOD, "codes has shape"),
         (GOOD[:1], GOOD[:1], "too few rows"),
-        (GOOD, GOOD + 0.5, "factors holds fractions"),
+        (GOOD, GOOD + 0.5, r"factors holds fractions such as 0\.5; cut them into bins with bin_factors=10"),
         (GOOD, GOOD * 0, "factor 'factor_0' takes one value only"),
         (GOOD.astype(object), GOOD, "codes holds object"),
         (GOOD, np.full((12, 2), "a"), "factors holds <U1"),
@@ -120,3 +303,129 @@ def test_a_name_is_registered_once():
 
     with pytest.raises(ValueError, match=r"registered already, by metrics\.mig"):
         register(version=1, chance="0", ceiling="1", reference="none")(mig)
+
+
+# What suits a metric
+
+
+def test_what_a_metric_needs_is_said_in_one_sentence():
+    few = Table(GOOD, GOOD[:, :1])
+    assert REGISTRY["modularity"].unsuited(few) == "modularity needs at least 2 factors, and the table has 1."
+    assert REGISTRY["downstream"].unsuited(few) == "downstream needs at least 10 training rows, and the table has 8."
+    assert REGISTRY["mig"].unsuited(few) == ""
+    narrow = replace(REGISTRY["mig"], least_codes=3)
+    assert narrow.unsuited(few) == "mig needs at least 3 codes, and the table has 2."
+    with pytest.raises(ValueError, match="at least 3 codes"):
+        narrow.score(few, 0)
+
+
+def test_what_does_not_suit_is_left_out_of_all_and_refused_by_name(monkeypatch):
+    monkeypatch.setattr("metrics.boosting.STEPS", 2)
+    factors = np.arange(60)[:, None] % 3
+    codes = factors + np.random.default_rng(0).normal(size=(60, 2))
+    for name in ("downstream", "dci"):
+        monkeypatch.delitem(REGISTRY, name)
+    scored = metrics.score(codes, factors)
+    assert set(REGISTRY) - set(scored) == {"beta_vae_score", "factor_vae_score", "modularity"}
+    with pytest.raises(ValueError, match="beta_vae_score needs at least 2 factors"):
+        metrics.score(codes, factors, metrics=["mig", "beta_vae_score"])
+
+
+# Options
+
+
+def test_options_are_read_from_the_signature():
+    assert REGISTRY["infomec"].options == {"version": "latent_quantization", "estimator": "auto"}
+    assert REGISTRY["infomec"].describe_options()["estimator"] == "'auto', 'neighbours', 'exact'"
+    assert REGISTRY["mig"].options == {"bins": 20}
+    assert REGISTRY["gaussian_total_correlation"].options == {}
+    for metric in REGISTRY.values():
+        assert set(metric.options) == set(metric.describe_options())
+
+
+def test_options_of_a_function_without_annotations():
+    def probe(table, rng, *, size=3, kind="a", deep=False):
+        return {"score": float(size)}
+
+    metric = replace(REGISTRY["mig"], name="probe", base="probe", function=probe)
+    assert metric.with_options(size="4", deep="true", kind="b").settings == {"size": 4, "deep": True, "kind": "b"}
+    with pytest.raises(ValueError, match=r"probe's deep is 'maybe'; True or False is needed\."):
+        metric.with_options(deep="maybe")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("infomec", {"estimator": "exact"}, "infomec[estimator=exact]"),
+        ("infomec", {"version": "first", "estimator": "exact"}, "infomec[estimator=exact,version=first]"),
+        ("infomec", {"estimator": "auto"}, "infomec"),
+        ("mig", {"bins": "30"}, "mig[bins=30]"),
+        ("mig", {"bins": 30.0}, "mig[bins=30]"),
+        ("mig", {"bins": np.int64(20)}, "mig"),
+        ("irs", {"quantile": "0.950"}, "irs[quantile=0.95]"),
+        ("sap", {"penalty": 1}, "sap[penalty=1]"),
+        ("downstream", {"rows": [10, 100], "estimators": "trees"}, "downstream[estimators=trees,rows=10+100]"),
+        ("downstream", {"rows": "10+100"}, "downstream[rows=10+100]"),
+    ],
+)
+def test_a_name_says_what_is_set(name, options, expected):
+    metric = REGISTRY[name].with_options(**options)
+    assert (metric.name, metric.base) == (expected, name)
+    assert metrics.find(expected) == metric
+    for option, value in options.items():  # one after the other is the same
+        metric = metric.with_options(**{option: REGISTRY[name].options[option]}).with_options(**{option: value})
+    assert metric.name == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("infomec", {"estimater": "exact"}, r"infomec has no option 'estimater'; did you mean 'estimator'\?"),
+        ("infomec", {"estimator": "exat"}, r"infomec's estimator is 'exat'; did you mean 'exact'\?"),
+        ("infomec", {"estimator": 3}, r"infomec's estimator is 3; choose from 'auto', 'neighbours', 'exact'\."),
+        ("mig", {"bins": "many"}, r"mig's bins is 'many'; a whole number of at least 1 is needed\."),
+        ("mig", {"bins": 2.5}, r"mig's bins is 2\.5; a whole number of at least 1 is needed\."),
+        ("mig", {"bins": True}, r"mig's bins is True; a whole number of at least 1 is needed\."),
+        ("mig", {"bins": 0}, r"mig's bins is 0; a whole number of at least 1 is needed\."),
+        ("irs", {"quantile": "nan"}, r"irs's quantile is 'nan'; a number of at least 0 is needed\."),
+        ("downstream", {"estimators": "forest+logistic"}, r"downstream's estimators is 'forest\+logistic'; "),
+        ("downstream", {"rows": ""}, r"downstream's rows is ''; a whole number of at least 1 is needed\."),
+        ("active_latents", {"bins": 3}, r"active_latents has no option 'bins'; choose from 'threshold'\."),
+        ("dci_es", {"bins": 3}, r"dci_es has no option 'bins'; it has none\."),
+    ],
+)
+def test_wrong_options_have_a_sentence(name, options, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        REGISTRY[name].with_options(**options)
+
+
+@pytest.mark.parametrize("name", ["mig[", "mig[]", "mig[bins]", "mig[bins=3", "mig[bins=3,bins=4]", "mig[=3]"])
+def test_names_that_cannot_be_read(name):
+    with pytest.raises(ValueError, match=r"has no options that can be read"):
+        metrics.find(name)
+
+
+def test_an_unknown_metric():
+    with pytest.raises(KeyError, match="unknown metric 'mgi'; did you mean 'mig'"):
+        metrics.score(GOOD, GOOD, metrics=["mgi"])
+
+
+def test_scores_with_options_stand_under_their_own_name():
+    factors = np.random.default_rng(0).integers(4, size=(300, 2))
+    given = {"infomec": {"estimator": "neighbours"}, "mig": {"bins": "20"}}
+    scored = metrics.score(factors, factors, metrics=["infomec", "mig"], options=given)
+    assert list(scored) == ["infomec[estimator=neighbours]", "mig"]
+    plain = metrics.score(factors, factors, metrics=["infomec[estimator=neighbours]"])
+    assert plain["infomec[estimator=neighbours]"] == scored["infomec[estimator=neighbours]"]
+    for wrong in ("infomce", "sap"):
+        with pytest.raises(ValueError, match=f"options are for '{wrong}'; "):
+            metrics.score(factors, factors, metrics=["infomec", "mig"], options={wrong: {"estimator": "exact"}})
+
+
+def test_options_do_not_change_the_random_numbers():
+    def draws(table, rng, *, size=1):
+        return {"score": rng.random()}
+
+    plain = replace(REGISTRY["mig"], name="draws", base="draws", function=draws)
+    table = Table(GOOD, GOOD)
+    assert plain.score(table, 3) == plain.with_options(size=2).score(table, 3) != plain.score(table, 4)

@@ -44,6 +44,13 @@ def _table(codes, factors):
     return Table(codes, factors, factor_names=[f"f{k}" for k in range(factors.shape[1])])
 
 
+def _split_in_order(codes, factors):
+    """The last third tests: as many rows of each value as there are before."""
+    first = len(codes) - len(codes) // 3
+    names = [f"f{k}" for k in range(factors.shape[1])]
+    return Table(codes[:first], factors[:first], codes[first:], factors[first:], names)
+
+
 def _mixed(factors, latents=5, noise=0.3):
     rng = np.random.default_rng(1)
     unit = (factors - factors.mean(0)) / factors.std(0)
@@ -187,6 +194,16 @@ def test_lasso_sees_lines():
     assert [straight[name] for name in dci.columns] == pytest.approx([1, 1, 1], abs=0.01)
     # Weights of standardised codes are equal however the codes are scaled.
     assert [turned[name] for name in dci.columns] == pytest.approx([0, 0, 1], abs=0.01)
+
+
+def test_lasso_does_not_mind_rows_in_order():
+    """Folds of rows that stand together would each lack the values that they are tried on."""
+    factors = np.stack(np.meshgrid(np.arange(8), np.arange(8), indexing="ij"), -1).reshape(-1, 2).repeat(8, axis=0)
+    codes = factors @ np.array([[1, 0.5], [0.5, 1]]) + np.random.default_rng(0).normal(size=(512, 2))
+    drawn = np.random.default_rng(1).permutation(512)
+    tables = [Table(codes[order], factors[order], codes, factors) for order in (np.arange(512), drawn)]
+    in_order, shuffled = (_numbers(dci, table, estimator="lasso") for table in tables)
+    assert in_order == pytest.approx(shuffled, abs=0.01)
 
 
 def test_lasso_is_right_where_the_nearest_value_is():
@@ -334,18 +351,31 @@ def test_a_sweeps_processes_take_one_thread_each(monkeypatch):
 def test_dead_codes_count_for_nothing(metric):
     factors = _factors(500)
     codes = _mixed(factors)
-    dead = np.column_stack([codes, np.full(500, 0.1), np.zeros(500)])
-    alive, all_codes = (_numbers(metric, _table(each, factors)) for each in (codes, dead))
-    assert all_codes["disentanglement"] == pytest.approx(alive["disentanglement"], abs=5e-3)
-    assert all_codes["informativeness_test"] == pytest.approx(alive["informativeness_test"], abs=0.02)
+    alive = _numbers(metric, _table(codes, factors))
+    for dead in (np.zeros((500, 46)), np.tile([0.1, 0, -3], (500, 2))):
+        assert _numbers(metric, _table(np.hstack([codes, dead]), factors)) == alive
+    between = np.insert(codes, [0, 2, 5], 7, axis=1)
+    assert _numbers(metric, _table(between, factors)) == alive
+
+
+@pytest.mark.parametrize("estimator", ["random_forest", "lasso"])
+def test_dead_codes_count_for_nothing_to_other_estimators(estimator):
+    factors = _factors(200)
+    codes = _mixed(factors)
+    alive, padded = (
+        _numbers(dci, _table(each, factors), estimator=estimator) for each in (codes, np.hstack([codes, 0 * codes]))
+    )
+    assert padded == alive
 
 
 @both
 def test_constant_codes_tell_the_commonest_value(metric):
     factors = np.stack([np.arange(900) % 10 > 2, np.arange(900) % 3], axis=1).astype(int)
-    values = _numbers(metric, _table(np.full((900, 3), 0.1), factors))
+    values = _numbers(metric, _split_in_order(np.full((900, 3), 0.1), factors))
     assert (values["disentanglement"], values["completeness"]) == pytest.approx((0, 0), abs=1e-6)
     assert values["informativeness_test_f0"] == pytest.approx(0.7)
+    alone = _numbers(metric, _split_in_order(np.full((900, 1), 0.1), factors))
+    assert alone == values, "no code tells anything, however many there are"
 
 
 @both
@@ -373,7 +403,7 @@ def test_doubled_codes_are_as_disentangled_but_not_complete(metric):
 def test_a_tie_of_values_is_one_guess(metric):
     """A code that tells only which half of four values: one of the two is right half of the time."""
     fourth, half = np.arange(900) % 4, np.arange(900) // 4 % 2
-    values = _numbers(metric, _table(np.stack([fourth // 2, half], axis=1), np.stack([fourth, half], axis=1)))
+    values = _numbers(metric, _split_in_order(np.stack([fourth // 2, half], axis=1), np.stack([fourth, half], axis=1)))
     assert values["informativeness_test_f0"] == pytest.approx(0.5, abs=0.01)
     assert values["informativeness_test_f1"] == 1
 
@@ -384,7 +414,7 @@ def test_a_tie_of_values_is_one_guess(metric):
 TINY = {
     "few rows": lambda: (_mixed(_factors(256, (3, 6, 40))), _factors(256, (3, 6, 40))),
     "six rows": lambda: (_mixed(_factors(6, (2, 2))), np.tile([[0, 1], [1, 0]], (3, 1))),
-    "a value a row": lambda: (_mixed(_factors(30)), np.stack([np.arange(30), np.arange(30) % 2], axis=1)),
+    "two rows a value": lambda: (_mixed(_factors(30)), np.stack([np.arange(30) % 10, np.arange(30) % 2], axis=1)),
     "one row of a value": lambda: (_mixed(_factors(300)), np.stack([np.arange(300) == 5, np.arange(300) % 2], axis=1)),
     "constant codes": lambda: (np.zeros((60, 2)), _factors(60)),
     "perfect codes": lambda: (_factors(256).astype(float), _factors(256)),

@@ -135,7 +135,7 @@ def test_linear_codes_are_explicit_and_noise_is_not():
     assert values["score"] == pytest.approx(1, abs=0.03)
     assert values["size"] == pytest.approx(5 / 6)
     assert _score("dci_es", rng.normal(size=(1500, 6)), factors)["score"] == 0
-    assert _score("dci_es", np.zeros((90, 2)), factors[:90])["score"] == 0
+    assert _score("dci_es", np.zeros((90, 2)), factors[:90, :2])["score"] == 0
 
 
 def test_the_more_a_factor_is_bent_the_less_explicit():
@@ -214,7 +214,7 @@ def test_downstream_refuses_what_it_cannot_do(options):
 def test_few_rows_of_many_values_do_not_warn(metric):
     """Warnings are errors here; scikit-learn has one for more values than half the rows."""
     rng = np.random.default_rng(0)
-    factors = np.stack([np.arange(60) % 40, rng.integers(2, size=60)], axis=1)
+    factors = np.stack([np.arange(90) % 40, rng.integers(2, size=90)], axis=1)
     factors_test = np.stack([np.arange(30) % 40, rng.integers(2, size=30)], axis=1)
-    values = _score(metric, rng.normal(size=(60, 3)), factors, rng.normal(size=(30, 3)), factors_test)
+    values = _score(metric, rng.normal(size=(90, 3)), factors, rng.normal(size=(30, 3)), factors_test)
     assert np.isfinite(list(values.values())).all()
