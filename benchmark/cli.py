@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,39 +11,49 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table as TextTable
+from rich.text import Text
 
 import methods
 from benchmark import datasets
 from benchmark.datasets.contract import check_dataset
 from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
-    ARRAYS,
     Parser,
     add_plugin,
     check_writable,
     parse,
     read_arrays,
-    read_items,
+    read_metrics,
     read_out,
     read_path,
     read_specs,
     read_whole,
     read_workplace,
     run_parser,
+    score_parser,
 )
 from benchmark.plugins import load_plugins
 from benchmark.report import display
 from benchmark.spec import RunSpec, find_method, protocol_digest
+from metrics import Metric, Table
 
 COMMANDS = ("run", "list", "score", "leaderboard", "check")
 LISTS = ("methods", "metrics", "datasets", "presets")
 INTERRUPTED = 130
+KEPT = {  # by a command that is interrupted
+    "run": "the same command goes on: finished runs are kept, others go on from their checkpoints",
+    "list": "nothing was begun",
+    "score": "nothing was scored",
+    "leaderboard": "what was stored is kept; the same command makes the tables",
+    "check": "what was checked is told above; nothing is stored",
+}
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    command = "run"
     try:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
@@ -57,10 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {told}; what was stored is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "interrupted; the same command goes on: finished runs are kept, others go on from their checkpoints.",
-            file=sys.stderr,
-        )
+        print(f"interrupted; {KEPT[command]}.", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -142,37 +150,54 @@ def _list(given: Sequence[str]) -> int:
 
 
 def _score(given: Sequence[str]) -> int:
-    from benchmark.scoring import chosen_metrics
-    from metrics import Table
-
-    parser = Parser(prog="run_benchmark.py score", description="Score a representation.", allow_abbrev=False)
-    parser.add_argument("file", metavar="FILE.npz", help=f"arrays: {', '.join(ARRAYS)} (the last three optional)")
-    parser.add_argument("--metrics", metavar="A,B", default="all", help="metrics to score with (default: all)")
-    parser.add_argument("--seed", default="0", help="seed of every metric's random stream (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    add_plugin(parser)
-    options = parse(parser, given)
+    options = parse(score_parser(), given)
     _load_plugins(options)
-    chosen = chosen_metrics(read_items("metrics", options["metrics"]))
+    chosen = read_metrics(options)
     seed = read_whole("seed", options["seed"], 0)
+    bins = read_whole("bin-factors", options["bin_factors"], 2) if "bin_factors" in options else None
     try:
-        table = Table(**read_arrays(read_path("file", options["file"])))
+        table = Table(**read_arrays(read_path("file", options["file"])), seed=seed, bin_factors=bins)
+        if scarce := table.tell_scarce():
+            raise ValueError(scarce)
     except ValueError as error:
         raise UsageError(f"{options['file']}: {error}") from error
+    if unseen := table.tell_unseen():
+        print(f"warning: {one_line(unseen)}", file=sys.stderr)
+    return _score_each(chosen, table, seed, options["json"])
+
+
+def _score_each(chosen: Mapping[str, Metric], table: Table, seed: int, as_json: bool) -> int:
+    """Score with one metric after the other, telling of each as it ends; an interrupt leaves what is done by then."""
     values: dict[str, dict[str, float]] = {}
-    refused: dict[str, str] = {}
-    for name, metric in chosen.items():
-        try:
-            values[name] = metric.score(table, seed)
-        except ValueError as error:
-            refused[name] = str(error)
-    if options["json"]:
+    console, failed, code = _console(stderr=True), 0, 0
+    try:
+        for number, (name, metric) in enumerate(chosen.items(), start=1):
+            with console.status(Text(f"[{number}/{len(chosen)}] {name}")):
+                began = time.monotonic()
+                told, failed_here = _score_one(metric, table, seed, values)
+            failed += failed_here
+            line = f"[{number}/{len(chosen)}] {name} {told} ({time.monotonic() - began:.1f} s)"
+            console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        left = [name for name in chosen if name not in values]
+        print(f"interrupted; --metrics {','.join(left)} scores the rest.", file=sys.stderr)
+        code = INTERRUPTED
+    if as_json:
         print(json.dumps(values, indent=1))
     else:
         _console().print(display.score_table(values))
-    for name, reason in refused.items():
-        print(f"{name} could not score this: {one_line(reason)}", file=sys.stderr)
-    return 1 if refused else 0
+    return code or (1 if failed else 0)
+
+
+def _score_one(metric: Metric, table: Table, seed: int, values: dict[str, dict[str, float]]) -> tuple[str, bool]:
+    """What came of one metric, in words, and whether it failed; adds its values to the others."""
+    if reason := metric.unsuited(table):
+        return f"left out: {reason}", False
+    try:
+        values[metric.name] = metric.score(table, seed)
+    except ValueError as error:
+        return f"could not score this: {error}", True
+    return f"{values[metric.name]['score']:.4f}", False
 
 
 # --- leaderboard -----------------------------------------------------------------------------------

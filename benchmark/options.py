@@ -4,18 +4,22 @@ import argparse
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 import methods
+import metrics
 from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
 from benchmark.spec import RunSpec, Setting, expand, find_method
 from methods.base import hyperparameter_fields
+from metrics import Metric
+from metrics.options import write_name
 
 if TYPE_CHECKING:
     from benchmark.running.execution import Workplace  # which brings torch
@@ -40,6 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "backend": "local",
     "out": "results",
     "set": [],
+    "seed": "0",
+    "json": False,
     "again": False,
     "dry_run": False,
 }
@@ -57,7 +63,7 @@ def run_parser() -> Parser:
     parser = Parser(
         prog="run_benchmark.py",
         usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
-        "       run_benchmark.py score FILE.npz [--metrics A,B] [--seed N] [--json]\n"
+        "       run_benchmark.py score FILE.npz [--metrics A,B] [--bin-factors N] [--json]\n"
         "       run_benchmark.py leaderboard [--out DIR]\n"
         "       run_benchmark.py check METHOD [--plugin FILE.py]",
         description="Train methods over their hyperparameters, score every model, write tables and plots.",
@@ -66,7 +72,8 @@ def run_parser() -> Parser:
     add = parser.add_argument
     add("--methods", metavar="A,B", help="methods to compare, or all (default: vae,betavae)")
     add("--betas", metavar="1,4,16", help="values of beta for every chosen method that has one; grid: the paper's")
-    add("--set", metavar="METHOD.NAME=V,V", action="append", help="values of one hyperparameter; may be repeated")
+    told = "values of one hyperparameter, or of one option of a metric; may be repeated"
+    add("--set", metavar="METHOD.NAME=V,V", action="append", help=told)
     add("--datasets", metavar="A,B", help="data sets (default: dsprites)")
     add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0)")
     add("--preset", help="training protocol (default: quick)")
@@ -86,6 +93,20 @@ def run_parser() -> Parser:
     add("--config", metavar="SWEEP.toml", help="a file of these options; the command line goes first")
     add("--again", action="store_true", default=None, help="redo runs that other code of a plugin made")
     add("--dry-run", action="store_true", default=None, help="print the runs and do nothing")
+    return parser
+
+
+def score_parser() -> Parser:
+    """What `score` takes."""
+    parser = Parser(prog="run_benchmark.py score", description="Score a representation.", allow_abbrev=False)
+    add = parser.add_argument
+    add("file", metavar="FILE.npz", help=f"arrays: {', '.join(ARRAYS)} (the last three optional)")
+    add("--metrics", metavar="A,B", help="metrics to score with (default: all)")
+    add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
+    add("--bin-factors", metavar="N", help="cut continuous factors, and those of more values, into so many bins")
+    add("--seed", help="seed of every metric's random stream (default: 0)")
+    add("--json", action="store_true", default=None, help="print one JSON object")
+    add_plugin(parser)
     return parser
 
 
@@ -177,6 +198,47 @@ def read_specs(options: Mapping[str, Any]) -> list[RunSpec]:
     return expand(names, _grids(options, names), sources, _seeds(options["seeds"]), preset, steps)
 
 
+def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[str, Metric]:
+    """The metrics to score with, those that --set says something of under names that say so.
+
+    Args:
+        left_out: what is not among them where the options name none.
+    """
+    from benchmark.scoring import chosen_metrics
+
+    named = read_items("metrics", options["metrics"]) if options["metrics"] is not None else ["all"]
+    chosen = chosen_metrics(named)
+    names = [name for name in chosen if options["metrics"] is not None or name not in left_out]
+    settings: dict[str, dict[str, list[str]]] = {}
+    for owner, name, text in _settings(options["set"]):
+        if owner not in methods.REGISTRY:
+            settings.setdefault(owner, {})[name] = read_items(f"{owner}.{name}", text)
+    for owner in settings:
+        if owner not in chosen:
+            chosen_metrics([owner])  # which says whether there is one
+        if owner not in names:
+            raise UsageError(f"{owner} has options set, but is not among the metrics; add --metrics {owner}.")
+    variants = [
+        write_name(name, dict(zip(own, values, strict=True)))
+        for name in names
+        for own in [settings.get(name, {})]
+        for values in product(*own.values())
+    ]
+    return {metric.name: metric for metric in chosen_metrics(variants).values()}
+
+
+def _settings(given: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """What each --set says: a method or metric, the name of one of its settings, and its values."""
+    for setting in given:
+        target, equals, values = setting.partition("=")
+        owner, dot, name = target.partition(".")
+        if not (equals and dot and owner and name):
+            raise UsageError(f"--set takes METHOD.NAME=VALUE,VALUE, such as betavae.beta=1,4, not {setting!r}.")
+        if owner not in methods.REGISTRY and owner not in metrics.REGISTRY:
+            raise unknown("method or metric", owner, [*methods.REGISTRY, *metrics.REGISTRY])
+        yield owner, name, values
+
+
 def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, str], list[Setting]]:
     grids: dict[tuple[str, str], list[Setting]] = {}
     if "betas" in options:
@@ -184,12 +246,9 @@ def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, 
         if not takers:
             raise UsageError(f"--betas is given, but none of {', '.join(names)} has a beta; add betavae.")
         grids |= {(name, "beta"): _values(f"{name}.beta", options["betas"]) for name in takers}
-    for setting in options["set"]:
-        target, equals, values = setting.partition("=")
-        method, dot, name = target.partition(".")
-        if not (equals and dot and method and name):
-            raise UsageError(f"--set takes METHOD.NAME=VALUE,VALUE, such as betavae.beta=1,4, not {setting!r}.")
-        grids[method, name] = _values(target, values)
+    for owner, name, values in _settings(options["set"]):
+        if owner in methods.REGISTRY:
+            grids[owner, name] = _values(f"{owner}.{name}", values)
     return grids
 
 
@@ -292,7 +351,6 @@ def read_workplace(options: Mapping[str, Any]) -> "Workplace":
 
     from benchmark.running.execution import Workplace
     from benchmark.running.scheduler import default_jobs
-    from benchmark.scoring import chosen_metrics
 
     device = options["device"]
     if device not in DEVICES:
@@ -309,10 +367,6 @@ def read_workplace(options: Mapping[str, Any]) -> "Workplace":
         raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
     if options.get("dask_scheduler") == "":
         raise UsageError("dask-scheduler is ''; it takes an address such as tcp://127.0.0.1:8786.")
-    preset = PRESETS[options["preset"]]
-    names = chosen_metrics(read_items("metrics", "all" if options["metrics"] is None else options["metrics"]))
-    if options["metrics"] is None:
-        names = {name: metric for name, metric in names.items() if name not in preset.left_out}
     pack = None if options["pack"] == "auto" else read_whole("pack", options["pack"], 1)
     return Workplace(
         out=read_out(options["out"]),
@@ -320,7 +374,7 @@ def read_workplace(options: Mapping[str, Any]) -> "Workplace":
         jobs=jobs,
         threads=threads,
         data_dir=_data_dir(options),
-        metrics=tuple(names),
+        metrics=tuple(read_metrics(options, PRESETS[options["preset"]].left_out)),
         pack=pack,
         checkpoint_seconds=read_whole("checkpoint", options["checkpoint"], 0),
         timeout=read_whole("timeout", options["timeout"], 1) if "timeout" in options else None,

@@ -105,7 +105,8 @@ def trained_by_other_code(spec: Mapping[str, Any], environment: Mapping[str, Any
 def scored_by_other_code(scores: Mapping[str, Any]) -> list[str]:
     """Which of a run's metrics were other code of a plugin than they are, by its scores.json."""
     scored = scores.get("metrics", {})
-    return [name for name in scored if _differs(scored[name].get("code"), present_code(metrics.REGISTRY, name))]
+    present = {name: present_code(metrics.REGISTRY, name.partition("[")[0]) for name in scored}
+    return [name for name, code in present.items() if _differs(scored[name].get("code"), code)]
 
 
 def _differs(made: str | None, present: str | None) -> bool:

@@ -115,7 +115,7 @@ def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict
     method, dataset = spec["method"], spec["dataset"]
     made: dict[str, tuple[int, Any]] = {f"method {method}": (spec["method_version"], methods.REGISTRY.get(method))}
     for name, scored in scores.get("metrics", {}).items():
-        made[name] = scored["version"], metrics.REGISTRY.get(name)
+        made[name] = scored["version"], metrics.REGISTRY.get(name.partition("[")[0])
     versions = [(what, version, getattr(present, "version", version)) for what, (version, present) in made.items()]
     versions += [("data set", spec["dataset_version"], datasets.VERSIONS.get(dataset, spec["dataset_version"]))]
     for what, version, present in versions:

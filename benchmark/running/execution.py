@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -312,41 +313,56 @@ def score(encoded: Encoded, workplace: Workplace) -> Outcome:
     run_id, folder = encoded.run_id, run_folder(workplace.out, encoded.run_id)
     try:
         with _threads(workplace.threads):
-            errors = _score(encoded, workplace, folder)
+            errors, left_out = _score(encoded, workplace, folder)
         reason = "; ".join(f"{metric}: {error}" for metric, error in errors.items())
         folder.write_json("status.json", {"state": "finished", "reason": reason})
         folder.clear_progress()
-        return Outcome(run_id, finished=not errors, reason=reason, note=encoded.note)
+        notes = [encoded.note, *(f"{name} left out: {told['reason']}" for name, told in left_out.items())]
+        note = "; ".join(filter(None, notes))
+        return Outcome(run_id, finished=not errors, reason=reason, note=note)
     except Exception as error:
         return fail(run_id, error, workplace)
 
 
-def _score(encoded: Encoded, workplace: Workplace, folder: RunFolder) -> dict[str, str]:
-    """Bring scores.json up to date, where values of present versions stay; returns what failed and why."""
-    stored = folder.read_json("scores.json").get("metrics", {})
+def _score(
+    encoded: Encoded, workplace: Workplace, folder: RunFolder
+) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """Bring scores.json up to date, where values of present versions stay.
+
+    Returns:
+        What failed, and why; and the metrics that do not apply to these codes or factors, as `scores.json` has them.
+    """
+    scores = folder.read_json("scores.json")
+    stored, left_out = scores.get("metrics", {}), scores.get("left_out", {})
     errors: dict[str, str] = {}
-    for name in _missing_metrics(folder, workplace, encoded.table.codes.shape[1]):
+    unsuited: dict[str, dict[str, Any]] = {}
+    missing = _missing_metrics(folder, workplace, encoded.table.codes.shape[1])
+    for name, metric in chosen_metrics(missing).items():
+        stored.pop(name, None)
+        if reason := metric.unsuited(encoded.table):
+            unsuited[name] = {"version": metric.version, "reason": reason}
+            continue
         try:
-            scored = apply_metric(chosen_metrics([name])[name], encoded.table, encoded.spec.seed)
-            code = present_code(metrics.REGISTRY, name) or ""
+            scored = apply_metric(metric, encoded.table, encoded.spec.seed)
+            code = present_code(metrics.REGISTRY, metric.base) or ""
             stored[name] = scored | {"packages": package_versions(), "code": code}
         except Exception as error:
-            stored.pop(name, None)
             errors[name] = _one_line(error)
     scores = {
         "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
         "codes": encoded.table.codes.shape[1],
         "metrics": {name: stored[name] for name in sorted(stored)},
         "measures": encoded.measures,
+        "left_out": {name: told for name, told in sorted((left_out | unsuited).items()) if name not in stored},
     }
     folder.write_json("scores.json", scores)
-    return errors
+    return errors, unsuited
 
 
 def _missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
     """The metrics that are wanted, take so many codes and are not stored as they are at present."""
     scores = folder.read_json("scores.json")
-    codes, stored = codes or scores.get("codes", 0), scores.get("metrics", {})
+    codes, stored = codes or scores.get("codes", 0), scores.get("left_out", {}) | scores.get("metrics", {})
     wanted = {name: metric for name, metric in chosen_metrics(workplace.metrics).items() if codes <= metric.widest}
     other = scored_by_other_code(scores) if workplace.again else []
     return [name for name in wanted if name in other or stored.get(name, {}).get("version") != wanted[name].version]

@@ -30,6 +30,7 @@ class SweepProgress:
         self._overall = self._bars.add_task("all runs", total=len(run_ids), state=f"0 of {len(run_ids)} runs")
         self._tasks: dict[str, TaskID] = {}
         self._said = time.monotonic()
+        self._notes = {""}
 
     def __enter__(self) -> "SweepProgress":
         self._bars.start()
@@ -50,7 +51,9 @@ class SweepProgress:
     def _tell(self, outcome: Outcome) -> Outcome:
         self.ended += 1
         state = "finished" if outcome.finished else f"FAILED ({outcome.reason})"
-        line = f"[{self.ended}/{len(self.run_ids)}] {outcome.run_id} {state}{outcome.note and f' ({outcome.note})'}"
+        note = "" if outcome.note in self._notes else f" ({outcome.note})"  # what holds for every run is told once
+        self._notes.add(outcome.note)
+        line = f"[{self.ended}/{len(self.run_ids)}] {outcome.run_id} {state}{note}"
         self.console.print(line, markup=False, highlight=False)
         self._bars.update(self._overall, completed=self.ended, state=f"{self.ended} of {len(self.run_ids)} runs")
         return outcome

@@ -4,18 +4,30 @@ from collections.abc import Iterable
 from typing import Any
 
 import metrics
-from benchmark.errors import unknown
+from benchmark.errors import UsageError, unknown
 from metrics import Metric, Table
 
 
 def chosen_metrics(names: Iterable[str]) -> dict[str, Metric]:
-    """The registered metrics of those names, each once; "all" stands for all of them."""
+    """The metrics of those names, with options that stand in them, each once; "all" stands for all that are registered.
+
+    Raises:
+        UsageError: there is no such metric, or it has no such option.
+    """
     chosen: dict[str, Metric] = {}
     for name in names:
-        if name != "all" and name not in metrics.REGISTRY:
-            raise unknown("metric", name, [*metrics.REGISTRY, "all"])
-        chosen |= metrics.REGISTRY if name == "all" else {name: metrics.REGISTRY[name]}
+        chosen |= metrics.REGISTRY if name == "all" else {name: _find(name)}
     return chosen
+
+
+def _find(name: str) -> Metric:
+    base = name.partition("[")[0]
+    if base not in metrics.REGISTRY:
+        raise unknown("metric", base, [*metrics.REGISTRY, "all"])
+    try:
+        return metrics.find(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def apply_metric(metric: Metric, table: Table, seed: int) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def _is_word(value: Any) -> bool:
 
 
 def _is_metric(value: Any) -> bool:
-    return isinstance(value, str) and value.isidentifier()
+    """Whether it is a metric's name, perhaps with options in brackets."""
+    return _is_word(value) and value.partition("[")[0].isidentifier()
 
 
 def _is_number(value: Any) -> bool:
@@ -93,6 +94,7 @@ OBJECTS: Mapping[str, Kind] = {
         rows=_record(train=_is_whole, test=_is_whole),
         codes=_is_positive,
         metrics=_table_of(_is_metric, SCORED),
+        left_out=_table_of(_is_metric, _record(version=_is_whole, reason=_is_text)),
     ),
     "agreement.json": _record(models=_list_of(_is_text), version=_is_whole, values=VALUES),
     "environment.json": _record(seconds=_is_number, pack=_is_positive, code=_table_of(_is_word, _is_text)),

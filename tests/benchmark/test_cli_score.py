@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,12 +35,77 @@ def test_factor_names_and_a_table(tmp_path, capsys):
         assert word in printed
 
 
-def test_without_test_rows_the_last_third_tests(tmp_path, capsys):
+def test_without_test_rows_a_random_third_tests(tmp_path, capsys):
     path = _file(tmp_path, codes_test=None, factors_test=None)
-    assert main(["score", path, "--metrics", "mig", "--json"]) == 0
+    assert main(["score", path, "--metrics", "mig", "--json", "--seed", "2"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == metrics.score(ARRAYS["codes"][:400], ARRAYS["factors"][:400], *(
-        ARRAYS["codes"][400:], ARRAYS["factors"][400:]), metrics=["mig"])  # fmt: skip
+    assert printed == metrics.score(ARRAYS["codes"], ARRAYS["factors"], metrics=["mig"], seed=2)
+
+
+def test_continuous_factors_are_binned_where_asked(tmp_path, capsys):
+    continuous = np.random.default_rng(0).uniform(-1, 1, (900, 3))
+    path = _file(tmp_path, codes=continuous, factors=continuous, codes_test=None, factors_test=None)
+    assert main(["score", path, "--metrics", "mig"]) == 2
+    assert "--bin-factors 10" in capsys.readouterr().err
+    assert main(["score", path, "--metrics", "mig", "--json", "--bin-factors", "10"]) == 0
+    assert json.loads(capsys.readouterr().out)["mig"]["score"] > 0.85
+    numbered = np.argsort(np.argsort(continuous, axis=0), axis=0)
+    path = _file(tmp_path, codes=continuous, factors=numbered, codes_test=None, factors_test=None)
+    assert main(["score", path, "--metrics", "mig"]) == 2
+    assert "takes 600 values in 600 training rows" in capsys.readouterr().err
+    assert main(["score", path, "--bin-factors", "1"]) == 2
+    assert "bin-factors is '1'; it takes a whole number from 2" in capsys.readouterr().err
+    assert main(["score", path, "--bin-factors", "1001"]) == 2
+    assert "bin_factors is 1001" in capsys.readouterr().err
+
+
+def test_test_rows_of_values_never_trained_on_are_told(tmp_path, capsys):
+    factors = ARRAYS["factors_test"].copy()
+    factors[:7, 0] = 99
+    assert main(["score", _file(tmp_path, factors_test=factors), "--metrics", "mig"]) == 0
+    assert "(7 of factor 'factor_0')" in capsys.readouterr().err
+
+
+def test_options_of_metrics(tmp_path, capsys):
+    given = ["score", _file(tmp_path), "--metrics", "mig", "--json"]
+    assert main([*given, "--set", "mig.bins=5,20"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert list(printed) == ["mig[bins=5]", "mig"]  # 20 is the default
+    assert printed["mig"] == metrics.score(**ARRAYS, metrics=["mig"])["mig"]
+    assert (
+        printed["mig[bins=5]"] == metrics.score(**ARRAYS, metrics=["mig"], options={"mig": {"bins": 5}})["mig[bins=5]"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("mig.bin=5", "did you mean 'bins'?"),
+        ("mig.bins=few", "mig's bins is 'few'; a whole number of at least 1 is needed."),
+        ("mgi.bins=5", "unknown method or metric 'mgi'; did you mean 'mig'?"),
+        ("infomec.estimator=exact", "infomec has options set, but is not among the metrics; add --metrics infomec."),
+        ("mig.bins", "--set takes"),
+    ],
+)
+def test_bad_options_are_one_sentence(tmp_path, capsys, setting, message):
+    assert main(["score", _file(tmp_path), "--metrics", "mig", "--set", setting]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+
+
+def _interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_prints_what_is_scored_and_how_to_score_the_rest(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(metrics.REGISTRY, "mig", replace(metrics.REGISTRY["mig"], function=_interrupt))
+    assert main(["score", _file(tmp_path), "--metrics", "beta_vae_score,mig,irs", "--json"]) == 130
+    printed = capsys.readouterr()
+    assert list(json.loads(printed.out)) == ["beta_vae_score"]
+    lines = printed.err.splitlines()
+    assert lines[0].startswith("[1/3] beta_vae_score 0.")
+    assert lines[1] == "interrupted; --metrics mig,irs scores the rest."
 
 
 @pytest.mark.parametrize(
@@ -124,10 +190,21 @@ def test_constant_codes_and_one_code_have_values(tmp_path, capsys):
             assert all(np.isfinite(value) for value in values.values())
 
 
-def test_a_metric_that_cannot_score_leaves_the_others(tmp_path, capsys):
-    factors = np.stack([np.arange(600), np.arange(600) % 2], axis=1)  # no two rows share the first factor
-    path = _file(tmp_path, factors=factors, factors_test=factors[:300])
-    assert main(["score", path, "--metrics", FAST, "--json"]) == 1
+def _refuse(*_, **__):
+    raise ValueError("not today")
+
+
+def test_a_metric_that_cannot_score_leaves_the_others(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(metrics.REGISTRY, "irs", replace(metrics.REGISTRY["irs"], function=_refuse))
+    assert main(["score", _file(tmp_path), "--metrics", "irs,mig", "--json"]) == 1
     printed = capsys.readouterr()
     assert list(json.loads(printed.out)) == ["mig"]
-    assert "beta_vae_score could not score this: no two rows share a value" in printed.err
+    assert "[1/2] irs could not score this: not today" in printed.err
+
+
+def test_what_does_not_apply_is_left_out_and_no_failure(tmp_path, capsys):
+    path = _file(tmp_path, factors=ARRAYS["factors"][:, :1], factors_test=ARRAYS["factors_test"][:, :1])
+    assert main(["score", path, "--metrics", FAST, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert list(json.loads(printed.out)) == ["mig"]
+    assert "beta_vae_score left out: beta_vae_score needs at least 2 factors" in printed.err

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import metrics
+from benchmark.plugins import load_plugins
+from benchmark.report.leaderboard import collect_runs
 from benchmark.running import execution
 from benchmark.running.execution import Workplace, execute, is_done
 from benchmark.running.scheduler import run_all, score_beside_training
@@ -288,3 +290,46 @@ def test_a_checkpoint_that_does_not_fit_is_told_and_training_begins_anew(finishe
     assert outcome.finished
     assert "does not fit this method" in outcome.note
     _assert_as_unbroken(folder, finished)
+
+
+ONE_FACTOR = """
+import torch
+from benchmark.datasets import register
+from benchmark.datasets.base import FactorDataset
+
+class Bars(FactorDataset):
+    def images(self, indices):
+        level = self.factors(indices)[:, 0, None, None]
+        return (torch.arange(64)[:, None] < level + 1).float().expand(-1, 64, 64)[:, None].contiguous()
+
+@register("bars")
+def bars(device="cpu", data_dir=None):
+    "60 images of one factor."
+    return Bars("bars", "drawn", {"level": 60}, (1, 64, 64), device)
+"""
+
+
+def test_what_does_not_apply_is_left_out_once_and_is_no_failure(tmp_path, plugins_anew):
+    """One factor: no metric of two applies, nor any to a factor of one value a row; nothing is left to do."""
+    plugin = tmp_path / "bars.py"
+    plugin.write_text(ONE_FACTOR)
+    assert load_plugins([plugin]) == []
+    place = Workplace(tmp_path, "cpu", metrics=["beta_vae_score", "mig"], plugins=(plugin,))
+    spec = RunSpec("vae", dataset="bars", source="drawn", steps=2)
+    (outcome,) = execute([spec], place)
+    assert outcome.finished
+    assert "beta_vae_score left out: beta_vae_score needs at least 2 factors" in outcome.note
+    assert "mig left out: factor 'level' takes 40 values in 40 training rows" in outcome.note
+    assert is_done(spec, place)
+    assert execute([spec], place).__next__().note == ""
+
+
+def test_options_of_a_metric_have_columns_of_their_own(finished, tmp_path):
+    place = Workplace(tmp_path, "cpu", metrics=["mig", "mig[bins=5]"])
+    assert next(execute(SPECS[:1], place)).finished
+    scores = run_folder(tmp_path, SPECS[0].run_id).read_json("scores.json")["metrics"]
+    assert scores["mig"]["values"] != scores["mig[bins=5]"]["values"]
+    assert is_done(SPECS[0], place)
+    assert not is_done(SPECS[0], replace(place, metrics=["mig[bins=6]"]))
+    runs = collect_runs(tmp_path)
+    assert {"mig", "mig[bins=5]", "mig[bins=5].ceiling"} <= set(runs["metric"])
