@@ -466,6 +466,7 @@ def _odd(codes, factors, tested, factor_names):
     return arrays | ({"factor_names": np.array(factor_names)} if named else {})
 
 
+TOLD_OF_A_METRIC = re.compile(r"\[\d/\d\] [a-z_]+ (-?[\d.]+|(left out|could not score this): .+) \(.+ s\)")
 odd_codes, odd_factors = st.sampled_from([*ODD_CODES, "codes"]), st.sampled_from([*ODD_FACTORS, "factors"])
 odd_names = st.none() | st.sampled_from(ODD_NAMES)
 
@@ -480,10 +481,7 @@ def test_odd_arrays_have_values_or_a_reason(work, odd, names, table):
         assert code == BAD
         return
     lines = [line for line in told.splitlines() if not line.startswith("warning: of ")]
-    assert all(
-        re.fullmatch(r"\[\d/\d\] [a-z_]+ (-?[\d.]+|(left out|could not score this): .+) \(.+ s\)", line)
-        for line in lines
-    )
+    assert all(TOLD_OF_A_METRIC.fullmatch(line) for line in lines)
     assert code == (1 if "could not score" in told else DONE), told
     assert len(lines) == len(names)
     if not table:

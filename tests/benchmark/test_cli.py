@@ -207,6 +207,13 @@ def test_interruption_says_how_to_go_on(out, capsys, monkeypatch):
     monkeypatch.setattr("benchmark.running.scheduler.run_all", interrupt)
     assert main([*MINI, "--out", str(out)]) == 130
     assert "the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr("benchmark.checks.check_method", interrupt)
+    assert main(["check", "vae"]) == 130
+    assert capsys.readouterr().err == "interrupted; what was checked is told above; nothing is stored.\n"
+    shutil.copytree(GOLDEN / "runs", out / "runs", dirs_exist_ok=True)
+    monkeypatch.setattr("benchmark.report.regenerate.write_tables", interrupt)
+    assert main(["leaderboard", "--out", str(out)]) == 130
+    assert "the same command makes the tables" in capsys.readouterr().err
 
 
 def _config(tmp_path, text):
