@@ -101,6 +101,7 @@ class Method:
         version: raised whenever a change here changes results; part of a run's identity.
         Hyperparameters: a frozen dataclass of `hyperparameter` and `choice` fields with the paper's defaults.
         fitted_images: how many images, drawn with replacement, `fit` gets.
+        checked_with: class attributes that conformance checks set, where the method's own make them slow.
 
     Args:
         image_shape: (channels, height, width).
@@ -115,6 +116,7 @@ class Method:
     version: ClassVar[int] = 1
     Hyperparameters: ClassVar[type] = NoHyperparameters
     fitted_images: ClassVar[int] = 10_000
+    checked_with: ClassVar[Mapping[str, Any]] = {"fitted_images": 200}
 
     def __init__(
         self,
