@@ -14,8 +14,8 @@ from benchmark.checkpoint import Checkpoint
 from benchmark.convolutions import Products
 from benchmark.datasets.base import FactorDataset
 from benchmark.draws import Draws
-from benchmark.errors import DamagedError
-from benchmark.optimisers import Descent
+from benchmark.errors import DamagedError, UsageError
+from benchmark.optimisers import Descent, make_optimiser
 from benchmark.pack import Alone, Stacked, state_dtype
 from benchmark.spec import RunSpec
 from methods.base import Method, Optimiser, Player, Terms, structure_of
@@ -59,7 +59,11 @@ def stream(seed: int, purpose: str) -> int:
 
 
 def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]:
-    """The run's method and its untrained networks, on the CPU; global random state is left as it was."""
+    """The run's method and its untrained networks, on the CPU; global random state is left as it was.
+
+    Raises:
+        UsageError: the networks do not take such images.
+    """
     protocol = spec.protocol
     method = spec.method_class(
         image_shape=dataset.image_shape,
@@ -71,10 +75,28 @@ def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(spec.seed, "init"))
-        networks = nn.ModuleDict(method.build())
+        try:
+            networks = nn.ModuleDict(method.build())
+        except ValueError as error:
+            raise UsageError(f"{spec.method} on {spec.dataset}: {str(error).rstrip('.')}.") from error
     for network in networks.values():
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return method, networks
+
+
+def find_objection(spec: RunSpec, dataset: FactorDataset) -> str:
+    """Why the run cannot be trained on the data set, in one sentence; empty where it can.
+
+    It is found without training: in the networks, the batches and the optimisers that the method asks for.
+    """
+    try:
+        method, networks = build(spec, dataset)
+        for player in method.players().values():
+            parameters = [value for name in player.networks for value in networks[name].parameters()]
+            make_optimiser(player.optimiser or spec.protocol.optimiser, parameters)
+    except UsageError as error:
+        return str(error)
+    return method.objection()
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -124,6 +146,7 @@ def train_pack(
     closed form is fitted one after the other.
 
     Raises:
+        UsageError: the method cannot be trained on the data set (see `find_objection`).
         DamagedError: what is to be resumed does not fit the method.
 
     Args:
@@ -134,6 +157,8 @@ def train_pack(
             checkpoint; a training that goes on from them ends, on a CPU, as one that never stopped.
     """
     methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
+    if objection := methods[0].objection():
+        raise UsageError(objection)
     if not methods[0].players():
         return [fit(*run, dataset) for run in zip(specs, methods, networks, strict=True)]
     keep_memory()

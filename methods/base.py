@@ -138,6 +138,19 @@ class Method:
         """Fresh networks by name, initialised from torch's global generator, which the harness seeds."""
         raise NotImplementedError
 
+    def objection(self) -> str:
+        """Why the method cannot learn from such data, in one sentence; empty where it can.
+
+        Pairs need a factor that is shared beside those that differ, and groups one that varies.
+        """
+        batches, count = self.batches(), len(self.factor_sizes)
+        least = max(1, batches.differing) + 1 if isinstance(batches, Pairs) else int(isinstance(batches, Groups))
+        kind = type(batches).__name__.lower()
+        need = (
+            f"{self.name} trains on {kind} of images, which here take at least {least} factors; the data have {count}."
+        )
+        return need if count < least else ""
+
     def players(self) -> dict[str, Player]:
         """The players by name, in the order of their turns; none where the method is fitted in closed form."""
         return {}
