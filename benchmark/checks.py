@@ -24,7 +24,7 @@ from benchmark import presets
 from benchmark.checkpoint import Checkpoint
 from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.draws import Draws
-from benchmark.harness import Training, build, fit, train_pack
+from benchmark.harness import Training, build, find_objection, fit, train_pack
 from benchmark.pack import callable_networks
 from benchmark.spec import RunSpec
 from methods.base import Method, Networks, Player, Terms
@@ -152,7 +152,7 @@ def initial_weights(cls: type[Method]) -> None:
 
 
 def players(cls: type[Method]) -> None:
-    """Its players name networks that it builds, and every network with parameters is some player's."""
+    """Its players name networks that it builds, each with parameters some player's, and optimisers that there are."""
     subject = Subject(cls)
     named = {name for player in subject.players.values() for name in player.networks}
     assert named <= set(subject.networks), (
@@ -161,6 +161,8 @@ def players(cls: type[Method]) -> None:
     if subject.players:
         idle = [name for name, own in subject.networks.items() if name not in named and list(own.parameters())]
         assert not idle, f"no player moves the network {idle[0]!r}"
+    objection = find_objection(subject.spec, subject.dataset)
+    assert not objection, objection
 
 
 def loss(cls: type[Method]) -> None:

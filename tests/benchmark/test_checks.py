@@ -10,7 +10,7 @@ from torch import nn
 import methods
 from benchmark import presets
 from benchmark.checks import CHECKS, check_method
-from methods.base import Method, NoHyperparameters, Player, hyperparameter
+from methods.base import Method, NoHyperparameters, Optimiser, Player, hyperparameter
 from methods.betavae import BetaVAE
 from methods.vae import VAE
 
@@ -80,6 +80,13 @@ class Unknown(Tiny):
 
     def players(self):
         return {"model": Player(("encoder", "decoder", "ghost"), self.loss)}
+
+
+class Misspelt(Tiny):
+    """An optimiser that there is not. Reference: none."""
+
+    def players(self):
+        return {"model": Player(("encoder", "decoder"), self.loss, Optimiser("Adan", 1e-3))}
 
 
 class Vector(Tiny):
@@ -285,6 +292,7 @@ BROKEN = {
     ManyStarts: "initial_weights",
     Idle: "players",
     Unknown: "players",
+    Misspelt: "players",
     Vector: "loss",
     Infinite: "loss",
     Raising: "loss",
