@@ -22,15 +22,16 @@ from torch import Tensor, nn
 import methods
 from benchmark import presets
 from benchmark.datasets.base import FactorDataset, Indices
+from benchmark.errors import UsageError
 from benchmark.spec import RunSpec
+from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.draws import Draws
-from benchmark.training.harness import Training, build, fit, train_pack
+from benchmark.training.harness import Training, build, find_objection, fit, train_pack
 from benchmark.training.pack import callable_networks
-from methods.base import Method, Player, Terms
+from methods.base import Method, Networks, Player, Terms
 
 BATCH = 8
 PROTOCOL = "check"  # the name of the preset that stands while checks are made
-FITTED = 200  # images that a closed form gets
 OVERFITTING_STEPS = 60
 SAME = 1e-9  # relative difference in float64 that is rounding
 
@@ -78,6 +79,14 @@ class Subject:
             fit(self.spec, self.method, self.networks.float(), self.dataset)
             self.networks.double()
 
+    @contextmanager
+    def trained(self) -> Iterator[Networks]:
+        """The networks as those of a trained run, which neither drop out nor look at their batch."""
+        self.networks.eval()
+        with torch.no_grad():
+            yield callable_networks(self.networks, "fp64")
+        self.networks.train()
+
     @property
     def players(self) -> dict[str, Player]:
         return self.method.players()
@@ -97,10 +106,10 @@ class Subject:
         called = callable_networks(self.networks, "fp64")
         return player.loss(called, images, noise, self.hyperparameters, torch.tensor(step))
 
-    @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         try:
-            return self.method.encode(callable_networks(self.networks, "fp64"), images)
+            with self.trained() as networks:
+                return self.method.encode(networks, images)
         except NotImplementedError as error:
             raise Skip("it does not encode images alone") from error
 
@@ -144,7 +153,7 @@ def initial_weights(cls: type[Method]) -> None:
 
 
 def players(cls: type[Method]) -> None:
-    """Its players name networks that it builds, and every network with parameters is some player's."""
+    """Its players name networks that it builds, each with parameters some player's, and optimisers that there are."""
     subject = Subject(cls)
     named = {name for player in subject.players.values() for name in player.networks}
     assert named <= set(subject.networks), (
@@ -153,6 +162,11 @@ def players(cls: type[Method]) -> None:
     if subject.players:
         idle = [name for name, own in subject.networks.items() if name not in named and list(own.parameters())]
         assert not idle, f"no player moves the network {idle[0]!r}"
+    try:
+        objection = find_objection(subject.spec, subject.dataset)
+    except UsageError as error:
+        objection = str(error)
+    assert not objection, objection
 
 
 def loss(cls: type[Method]) -> None:
@@ -273,8 +287,8 @@ def decode(cls: type[Method]) -> None:
     subject = Subject(cls)
     codes = _seeded(lambda: subject.encode(_images(5)))
     try:
-        with torch.no_grad():
-            images = subject.method.decode(callable_networks(subject.networks, "fp64"), codes)
+        with subject.trained() as networks:
+            images = subject.method.decode(networks, codes)
     except NotImplementedError as error:
         raise Skip("it does not decode") from error
     assert images.shape == (5, 1, 64, 64), f"5 codes decode to shape {tuple(images.shape)}; (5, 1, 64, 64) is needed"
@@ -283,7 +297,7 @@ def decode(cls: type[Method]) -> None:
 
 def state_round_trip(cls: type[Method]) -> None:
     """A trained model, stored and put into fresh networks, encodes the same to the bit."""
-    (trained,) = _train(cls, [specify(cls)])
+    (trained,) = _train(cls, [specify(cls, steps=1)])
     stored = save({name: value.contiguous() for name, value in trained.networks.state_dict().items()})
     method, fresh = build(specify(cls, seed=1), Squares())
     fresh.double().load_state_dict(load(stored))
@@ -305,28 +319,33 @@ def _encoded(method: Method, networks: nn.ModuleDict) -> Tensor:
 
 def hyperparameters_matter(cls: type[Method]) -> None:
     """Every hyperparameter changes a loss, the networks or the batches."""
-    default = cls.Hyperparameters()
-    for field in fields(default):
-        others = [value for value in _other_values(field.metadata, field.default) if value != field.default]
-        changed = any(_effect(cls, **{field.name: value}) != _effect(cls) for value in others)
-        assert changed, f"{field.name} changes nothing"
-    if not fields(default):
+    declared = fields(cls.Hyperparameters())
+    if not declared:
         raise Skip("it has none")
+    usual = list(_effects(cls))
+    for field in declared:
+        others = [value for value in _other_values(field.metadata, field.default) if value != field.default]
+        changed = any(
+            effect != other
+            for value in others
+            for effect, other in zip(_effects(cls, **{field.name: value}), usual, strict=False)
+        )
+        assert changed, f"{field.name} changes nothing"
 
 
 def _other_values(told: Mapping[str, Any], default: Any) -> list[Any]:
     return list(told["choices"]) if "choices" in told else [2 * default + 1, 3 * default + 2]
 
 
-def _effect(cls: type[Method], **settings: Any) -> str:
-    """What hyperparameters may change, as a text: losses early and late, networks, batches."""
+def _effects(cls: type[Method], **settings: Any) -> Iterator[str]:
+    """What hyperparameters may change, as texts, what is soon found first: batches and networks, losses early, late."""
     subject = Subject(cls, steps=100, **settings)
     shapes = {name: tuple(value.shape) for name, value in subject.networks.state_dict().items()}
-    known = f"{subject.method.batches()} {shapes}"
+    yield f"{subject.method.batches()} {shapes}"
     if not subject.players:
-        return f"{known} {subject.encode(_images()).sum().item()!r}"
-    late = [{name: terms["loss"].item() for name, terms in subject.losses(step).items()} for step in (0, 99)]
-    return f"{known} {late!r}"
+        yield repr(subject.encode(_images()).sum().item())
+    for step in (0, 99) if subject.players else ():
+        yield repr({name: terms["loss"].item() for name, terms in subject.losses(step).items()})
 
 
 def trains_in_a_pack(cls: type[Method]) -> None:
@@ -338,6 +357,24 @@ def trains_in_a_pack(cls: type[Method]) -> None:
         rows = zip(ours.history, theirs.history, strict=True)
         worst = max(abs(row[key] - expected[key]) / max(1, abs(expected[key])) for row, expected in rows for key in row)
         assert worst < 1e3 * SAME, f"in a pack, what is logged differs by {worst:.1g} from the run alone"
+
+
+def resumes(cls: type[Method]) -> None:
+    """A training that goes on from a checkpoint ends, to the bit, as one that was never broken off."""
+    _subject_with_players(cls)
+    stored: list[bytes] = []
+
+    def keep(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
+        stored.extend(each.to_bytes() for each in checkpoints())
+
+    spec = [specify(cls, steps=2)]
+    (unbroken,) = _train(cls, spec, "fp32", save=keep)
+    (resumed,) = _train(cls, spec, "fp32", resume=[Checkpoint.from_bytes(content) for content in stored])
+    learned = resumed.networks.state_dict()
+    different = [name for name, value in unbroken.networks.state_dict().items() if not learned[name].equal(value)]
+    advice = "keep what steps leave behind in parameters or buffers"
+    assert not different, f"gone on from a checkpoint, {different[0]} ends otherwise; {advice}"
+    assert resumed.history == unbroken.history, f"gone on from a checkpoint, what is logged differs; {advice}"
 
 
 def overfits(cls: type[Method]) -> None:
@@ -368,6 +405,7 @@ CHECKS: tuple[Check, ...] = (
     state_round_trip,
     hyperparameters_matter,
     trains_in_a_pack,
+    resumes,
     overfits,
 )
 # What a check takes for granted: where that fails, it is skipped.
@@ -384,6 +422,7 @@ NEEDS: dict[Check, tuple[Check, ...]] = {
     decode: (encode,),
     state_round_trip: (encode, gradients),
     trains_in_a_pack: (gradients, global_random_state, pure, inputs, initial_weights, state_round_trip),
+    resumes: (gradients, global_random_state, pure, inputs, initial_weights),
     overfits: (gradients, inputs),
 }
 
@@ -430,7 +469,7 @@ def _standing(cls: type[Method]) -> Iterator[None]:
     try:
         with (
             patch.object(cls, "name", name, create=True),
-            patch.object(cls, "fitted_images", FITTED),
+            patch.multiple(cls, **cls.checked_with),
             patch.dict(methods.REGISTRY, {name: cls}),
             patch.dict(presets.PRESETS, {PROTOCOL: protocol}),
             torch.random.fork_rng(devices=[]),
@@ -449,8 +488,8 @@ def _subject_with_players(cls: type[Method]) -> Subject:
     return subject
 
 
-def _train(cls: type[Method], specs: list[RunSpec], precision: str = "fp64") -> list[Training]:
-    outcomes = train_pack(specs, Squares(), precision)
+def _train(cls: type[Method], specs: list[RunSpec], precision: str = "fp64", **checkpoints: Any) -> list[Training]:
+    outcomes = train_pack(specs, Squares(), precision, **checkpoints)
     for outcome in outcomes:
         assert isinstance(outcome, Training), f"training fails: {outcome}"
     return outcomes  # type: ignore[return-value]

@@ -14,8 +14,6 @@ from rich.table import Table as TextTable
 from rich.text import Text
 
 import methods
-from benchmark import datasets
-from benchmark.datasets.contract import check_dataset
 from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
     Parser,
@@ -87,13 +85,16 @@ def _run(given: Sequence[str]) -> int:
     # Imported late: `list` and error messages need not wait for them.
     from benchmark.running.execution import is_done, made_by_other_code
     from benchmark.running.progress import SweepProgress
-    from benchmark.running.scheduler import run_all
+    from benchmark.running.scheduler import leave_out, prepare, run_all
     from benchmark.storage.store import RUNS
 
     options = parse(run_parser(), given)
     plugins = _load_plugins(options)
-    specs = read_specs(options)
+    asked = read_specs(options)
     workplace = replace(read_workplace(options), plugins=plugins)
+    specs, left_out = leave_out(asked, workplace.data_dir)
+    for reason in left_out:
+        print(one_line(reason), file=sys.stderr)
     todo = [spec for spec in specs if not is_done(spec, workplace)]
     if options["dry_run"]:
         waiting = {spec.run_id for spec in todo}
@@ -109,10 +110,7 @@ def _run(given: Sequence[str]) -> int:
             print(f"warning: {one_line(told)}; they stay, marked stale; --again redoes them.", file=sys.stderr)
     console = _console(stderr=True)
     check_writable(workplace.out / RUNS)
-    for name in sorted({spec.dataset for spec in todo}):
-        dataset = datasets.load(name, "cpu", workplace.data_dir)
-        dataset.prepare(progress=True)
-        check_dataset(dataset)
+    prepare(todo, workplace.data_dir)
     console.print(f"{len(specs)} runs, {len(todo)} to do", highlight=False)
     with SweepProgress(console, workplace.out, [spec.run_id for spec in todo]) as progress:
         outcomes = progress.follow(run_all(todo, workplace)) if todo else []

@@ -101,6 +101,7 @@ class Method:
         version: raised whenever a change here changes results; part of a run's identity.
         Hyperparameters: a frozen dataclass of `hyperparameter` and `choice` fields with the paper's defaults.
         fitted_images: how many images, drawn with replacement, `fit` gets.
+        checked_with: class attributes that conformance checks set, where the method's own make them slow.
 
     Args:
         image_shape: (channels, height, width).
@@ -115,6 +116,7 @@ class Method:
     version: ClassVar[int] = 1
     Hyperparameters: ClassVar[type] = NoHyperparameters
     fitted_images: ClassVar[int] = 10_000
+    checked_with: ClassVar[Mapping[str, Any]] = {"fitted_images": 200}
 
     def __init__(
         self,
@@ -135,6 +137,19 @@ class Method:
     def build(self) -> dict[str, nn.Module]:
         """Fresh networks by name, initialised from torch's global generator, which the harness seeds."""
         raise NotImplementedError
+
+    def objection(self) -> str:
+        """Why the method cannot learn from such data, in one sentence; empty where it can.
+
+        Pairs need a factor that is shared beside those that differ, and groups one that varies.
+        """
+        batches, count = self.batches(), len(self.factor_sizes)
+        least = max(1, batches.differing) + 1 if isinstance(batches, Pairs) else int(isinstance(batches, Groups))
+        kind = type(batches).__name__.lower()
+        need = (
+            f"{self.name} trains on {kind} of images, which here take at least {least} factors; the data have {count}."
+        )
+        return need if count < least else ""
 
     def players(self) -> dict[str, Player]:
         """The players by name, in the order of their turns; none where the method is fitted in closed form."""

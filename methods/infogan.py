@@ -1,8 +1,9 @@
 """InfoGAN."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, pi
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from methods.base import Method, Networks, Noise, Optimiser, Player, Terms, hype
 from methods.networks import ARCHITECTURES
 
 FEATURES = 256  # outputs of the trunk that discriminator and Q share
-REFERENCES = 64  # inputs whose statistics normalise the generator
 
 
 class Normalised(nn.Module):
@@ -67,6 +67,9 @@ class InfoGAN(Method):
     generative adversarial nets", eqs. 5-6, appendix C.
     """
 
+    references: ClassVar[int] = 64  # inputs whose statistics normalise the generator
+    checked_with: ClassVar[Mapping[str, Any]] = {"references": 8}
+
     @dataclass(frozen=True)
     class Hyperparameters:
         information: float = hyperparameter(1.0, "weight of the continuous codes' likelihood", grid=(0.1, 1, 10))
@@ -78,7 +81,7 @@ class InfoGAN(Method):
     def build(self) -> dict[str, nn.Module]:
         architecture = ARCHITECTURES[self.architecture]
         continuous, categories, noise = (self.structure[name] for name in ("continuous", "categories", "noise"))
-        normal = {name: torch.randn(shape) for name, shape in self.noise_shapes(REFERENCES).items()}
+        normal = {name: torch.randn(shape) for name, shape in self.noise_shapes(self.references).items()}
         reference = self.inputs(*self.codes(normal), normal["noise"])
         return {
             "generator": Normalised(architecture.decoder(continuous + categories + noise, self.image_shape), reference),

@@ -1,13 +1,19 @@
-"""Encoders and decoders of the papers, by architecture. Decoders end in logits."""
+"""Encoders and decoders of the papers, by architecture, for images of any channels. Decoders end in logits.
+
+The papers' images are of 64 x 64 pixels. Convolutions take others of at least 16 x 16: sides that are no multiple
+of 16 are filled up with zeros to the next one, and what is decoded is cut. Fully connected layers take any size.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
-from torch import nn
+from torch import Tensor, nn
 
 from methods.base import ImageShape
+
+CELL = 16  # pixels a side of which four layers of stride 2 leave one
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,19 @@ class Architecture:
 
 
 def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
-    """Images (B, C, 64, 64) -> (B, outputs): four convolutions of stride 2 and one hidden layer of 256.
+    """Images (B, C, H, W) -> (B, outputs): four convolutions of stride 2 and one hidden layer of 256.
 
-    Reference: Locatello et al. 2019, "Challenging common assumptions ...", Table 1.
+    Raises:
+        ValueError: a side has less than 16 pixels.
+
+    Reference: Locatello et al. 2019, "Challenging common assumptions ...", Table 1, with 4 x 4 cells of 64 x 64 pixels.
     """
-    channels = image_shape[0]
+    channels, height, width = image_shape
+    rows, columns = _cells(image_shape)
+    below, beside = CELL * rows - height, CELL * columns - width
     return _initialised(
         nn.Sequential(
+            *[nn.ZeroPad2d((0, beside, 0, below))] * (below > 0 or beside > 0),
             nn.Conv2d(channels, 32, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(32, 32, 4, stride=2, padding=1),
@@ -41,7 +53,7 @@ def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
             nn.Conv2d(64, 64, 2, stride=2),
             nn.ReLU(inplace=True),
             nn.Flatten(),
-            nn.Linear(64 * 4 * 4, 256),
+            nn.Linear(64 * rows * columns, 256),
             nn.ReLU(inplace=True),
             nn.Linear(256, outputs),
         )
@@ -49,15 +61,16 @@ def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
 
 
 def conv_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
-    """Codes (B, latents) -> logits (B, C, 64, 64): the encoder's mirror (same reference)."""
-    channels = image_shape[0]
+    """Codes (B, latents) -> logits (B, C, H, W): the encoder's mirror (same errors, same reference)."""
+    channels, height, width = image_shape
+    rows, columns = _cells(image_shape)
     return _initialised(
         nn.Sequential(
             nn.Linear(latents, 256),
             nn.ReLU(inplace=True),
-            nn.Linear(256, 64 * 4 * 4),
+            nn.Linear(256, 64 * rows * columns),
             nn.ReLU(inplace=True),
-            nn.Unflatten(1, (64, 4, 4)),
+            nn.Unflatten(1, (64, rows, columns)),
             nn.ConvTranspose2d(64, 64, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
@@ -65,8 +78,30 @@ def conv_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
             nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
+            *[Cut(height, width)] * (height < CELL * rows or width < CELL * columns),
         )
     )
+
+
+class Cut(nn.Module):
+    """The first rows and columns of images."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[..., : self.height, : self.width]
+
+
+def _cells(image_shape: ImageShape) -> tuple[int, int]:
+    """The rows and columns that are left of an image after four halvings."""
+    _, height, width = image_shape
+    if min(height, width) < CELL:
+        raise ValueError(
+            f"images of {height} x {width} pixels are too small: convolutions take {CELL} x {CELL} or more"
+        )
+    return -(-height // CELL), -(-width // CELL)
 
 
 def fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from methods import register
 from methods.base import Method, Networks
 
+ROUNDING = 1e-20  # of the greatest variance: of standard deviations, float64's rounding of a million pixels
+
 
 @register("pca")
 class PCA(Method):
@@ -22,6 +24,13 @@ class PCA(Method):
         pixels = prod(self.image_shape)
         return {"encoder": nn.Linear(pixels, self.latents), "decoder": nn.Linear(self.latents, pixels)}
 
+    def objection(self) -> str:
+        images, pixels = prod(self.factor_sizes), prod(self.image_shape)
+        if not self.factor_sizes or (self.latents < images and self.latents <= pixels):
+            return super().objection()
+        needs = f"more than {self.latents} images of {self.latents} pixels or more"
+        return f"{self.name} finds {self.latents} components, which takes {needs}; the data have {images} of {pixels}."
+
     def fit(self, networks: Mapping[str, nn.Module], images: Tensor, seed: int) -> None:
         pixels = images.flatten(1).cpu().double().numpy()
         mean = pixels.mean(0)
@@ -32,11 +41,21 @@ class PCA(Method):
             networks[name].load_state_dict(state)
 
     def unmix(self, pixels: np.ndarray, seed: int) -> np.ndarray:
-        """The matrix (D, pixels) that takes centred images (N, pixels) to their codes."""
+        """The matrix (D, pixels) that takes centred images (N, pixels) to their codes.
+
+        Raises:
+            ValueError: the images vary in fewer directions than there are to be codes.
+        """
         from sklearn import decomposition
 
         components = decomposition.PCA(self.latents, svd_solver="randomized", random_state=seed).fit(pixels)
-        return components.components_ / np.sqrt(components.explained_variance_)[:, None]
+        variances = components.explained_variance_
+        varying = int((variances > ROUNDING * variances.max()).sum())
+        if varying < self.latents:
+            raise ValueError(
+                f"the images vary in {varying} directions only; {self.name} finds {self.latents} components"
+            )
+        return components.components_ / np.sqrt(variances)[:, None]
 
     def encode(self, networks: Networks, images: Tensor) -> Tensor:
         """The components (B, D) in standard deviations."""

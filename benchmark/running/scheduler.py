@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed
 
+from benchmark import datasets
+from benchmark.datasets.contract import check_dataset
 from benchmark.running import isolation
 from benchmark.running.cluster import map_on_cluster
 from benchmark.running.execution import Outcome, Pack, Workplace, execute, fail, score_encoded, train_and_encode
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
-from benchmark.training.harness import choose_device
-from benchmark.training.planner import plan_packs
+from benchmark.training.harness import choose_device, find_objection, make_method
+from benchmark.training.planner import group_by_shape, plan_packs
 
 LOG = "log.txt"
 SCORING_LOG = "scoring-log.txt"
@@ -29,6 +32,30 @@ class ProcessError(RuntimeError):
 def default_jobs(device: str) -> int:
     """As many runs side by side as there are cores, or one on a GPU."""
     return 1 if choose_device(device).type == "cuda" else cpu_count()
+
+
+def leave_out(specs: Sequence[RunSpec], data_dir: Path | None) -> tuple[list[RunSpec], list[str]]:
+    """The runs whose methods apply to their data sets, and a sentence for each reason why one does not."""
+    data = {name: datasets.load(name, "cpu", data_dir) for name in {spec.dataset for spec in specs}}
+    reasons = {spec.run_id: make_method(spec, data[spec.dataset]).objection() for spec in specs}
+    told = {
+        f"{spec.method} on {spec.dataset} left out: {reasons[spec.run_id]}" for spec in specs if reasons[spec.run_id]
+    }
+    return [spec for spec in specs if not reasons[spec.run_id]], sorted(told)
+
+
+def prepare(specs: Sequence[RunSpec], data_dir: Path | None) -> None:
+    """Make data sets ready, and see that they and the methods are fit to be trained on one another.
+
+    Raises:
+        UsageError: they are not; nothing has been trained.
+    """
+    for name in sorted({spec.dataset for spec in specs}):
+        dataset = datasets.load(name, "cpu", data_dir)
+        dataset.prepare(progress=True)
+        check_dataset(dataset)
+        for first, *_ in group_by_shape([spec for spec in specs if spec.dataset == name]):
+            find_objection(first, dataset)
 
 
 def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]:

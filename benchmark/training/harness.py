@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.errors import DamagedError
+from benchmark.errors import DamagedError, UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.capture import Captured
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.convolutions import Products
 from benchmark.training.draws import Draws
-from benchmark.training.optimisers import Descent
+from benchmark.training.optimisers import Descent, make_optimiser
 from benchmark.training.pack import Alone, Stacked, state_dtype
 from methods.base import Method, Optimiser, Player, Terms, structure_of
 
@@ -58,10 +58,10 @@ def stream(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]:
-    """The run's method and its untrained networks, on the CPU; global random state is left as it was."""
+def make_method(spec: RunSpec, dataset: FactorDataset) -> Method:
+    """The run's method, for images and factors as the data set's."""
     protocol = spec.protocol
-    method = spec.method_class(
+    return spec.method_class(
         image_shape=dataset.image_shape,
         latents=protocol.latents,
         architecture=protocol.architecture,
@@ -69,12 +69,37 @@ def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]
         steps=protocol.steps,
         structure=structure_of(spec.resolve_hyperparameters()),
     )
+
+
+def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]:
+    """The run's method and its untrained networks, on the CPU; global random state is left as it was.
+
+    Raises:
+        UsageError: the networks do not take such images.
+    """
+    method = make_method(spec, dataset)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(spec.seed, "init"))
-        networks = nn.ModuleDict(method.build())
+        try:
+            networks = nn.ModuleDict(method.build())
+        except ValueError as error:
+            raise UsageError(f"{spec.method} on {spec.dataset}: {str(error).rstrip('.')}.") from error
     for network in networks.values():
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return method, networks
+
+
+def find_objection(spec: RunSpec, dataset: FactorDataset) -> str:
+    """Why the method does not apply to the data set, in one sentence; empty where it does. Nothing is trained.
+
+    Raises:
+        UsageError: its networks do not take such images, or there is no optimiser as its players ask for.
+    """
+    method, networks = build(spec, dataset)
+    for player in method.players().values():
+        parameters = [value for name in player.networks for value in networks[name].parameters()]
+        make_optimiser(player.optimiser or spec.protocol.optimiser, parameters)
+    return method.objection()
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -124,6 +149,7 @@ def train_pack(
     closed form is fitted one after the other.
 
     Raises:
+        UsageError: the method cannot be trained on the data set (see `find_objection`).
         DamagedError: what is to be resumed does not fit the method.
 
     Args:
@@ -134,6 +160,8 @@ def train_pack(
             checkpoint; a training that goes on from them ends, on a CPU, as one that never stopped.
     """
     methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
+    if objection := methods[0].objection():
+        raise UsageError(objection)
     if not methods[0].players():
         return [fit(*run, dataset) for run in zip(specs, methods, networks, strict=True)]
     keep_memory()

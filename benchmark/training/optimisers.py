@@ -14,9 +14,9 @@ REFUSED = {
     "SparseAdam": "it takes sparse gradients, and a network's are dense",
 }
 # Those that move each element by its own gradients alone: to them a stack of runs is one parameter.
-ELEMENTWISE = {
-    *("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
-}
+ELEMENTWISE = frozenset(
+    ("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+)
 FUSED = {"Adam", "AdamW"}  # their fused step runs on every device
 STEADY = {"Adagrad", "Muon", "SGD"}  # without a counter that decides a step, but for Adagrad's decay of the rate
 HARNESS_OWN = {"params", "lr", "capturable", "differentiable", "foreach", "fused"}  # arguments that are no options

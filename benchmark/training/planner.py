@@ -26,15 +26,20 @@ def plan_packs(specs: Sequence[RunSpec], device: torch.device, size: int | None 
         size: the most runs in a pack; None lets the device decide. On a CPU that is one, as
             stacking gains nothing there (tests/benchmarks/packs.py measures it).
     """
-    groups = defaultdict(list)
-    for spec in specs:
-        groups[_shape(spec)].append(spec)
     packs = []
-    for group in groups.values():
+    for group in group_by_shape(specs):
         most = size or fitting(group[0], device)
         count = -(-len(group) // most)
         packs += [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
     return packs
+
+
+def group_by_shape(specs: Sequence[RunSpec]) -> list[list[RunSpec]]:
+    """The runs in groups that could be one pack each, whatever their number."""
+    groups = defaultdict(list)
+    for spec in specs:
+        groups[_shape(spec)].append(spec)
+    return [*groups.values()]
 
 
 def _shape(spec: RunSpec) -> str:

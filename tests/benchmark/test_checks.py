@@ -10,7 +10,7 @@ from torch import nn
 import methods
 from benchmark import presets
 from benchmark.checks import CHECKS, check_method
-from methods.base import Method, NoHyperparameters, Player, hyperparameter
+from methods.base import Method, NoHyperparameters, Optimiser, Player, hyperparameter
 from methods.betavae import BetaVAE
 from methods.vae import VAE
 
@@ -80,6 +80,13 @@ class Unknown(Tiny):
 
     def players(self):
         return {"model": Player(("encoder", "decoder", "ghost"), self.loss)}
+
+
+class Misspelt(Tiny):
+    """An optimiser that there is not. Reference: none."""
+
+    def players(self):
+        return {"model": Player(("encoder", "decoder"), self.loss, Optimiser("Adan", 1e-3))}
 
 
 class Vector(Tiny):
@@ -247,6 +254,27 @@ class Deciding(Tiny):
         return latents.kl * (hyperparameters.weight if hyperparameters.weight > 0.5 else 0)
 
 
+class Age(nn.Module):
+    """A number that stands in no checkpoint: how often it was called."""
+
+    calls = 0
+
+    def forward(self, values):
+        self.calls += 1
+        return values + self.calls
+
+
+class Ageing(Tiny):
+    """Changes its loss as it grows older. Reference: none."""
+
+    def build(self):
+        return super().build() | {"age": Age()}
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        age = networks["age"](torch.zeros_like(latents.kl))
+        return latents.kl * torch.where(step > 0, age, 1)
+
+
 class Climbing(Tiny):
     """Maximises. Reference: none."""
 
@@ -264,6 +292,7 @@ BROKEN = {
     ManyStarts: "initial_weights",
     Idle: "players",
     Unknown: "players",
+    Misspelt: "players",
     Vector: "loss",
     Infinite: "loss",
     Raising: "loss",
@@ -282,6 +311,7 @@ BROKEN = {
     Forgetful: "state_round_trip",
     Idleness: "hyperparameters_matter",
     Deciding: "trains_in_a_pack",
+    Ageing: "resumes",
     Climbing: "overfits",
 }
 
@@ -307,6 +337,35 @@ def test_a_broken_method_fails_its_check_alone(cls):
 
 def test_every_check_is_proved():
     assert {check.__name__ for check in CHECKS} == set(BROKEN.values())
+
+
+class Normalising(Tiny):
+    """Batch normalisation, which in a trained model looks at no batch. Reference: Ioffe and Szegedy 2015."""
+
+    def build(self):
+        networks = super().build()
+        networks["encoder"] = nn.Sequential(networks["encoder"], nn.BatchNorm1d(8))
+        networks["decoder"] = nn.Sequential(
+            nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Linear(16, 4096), nn.Unflatten(1, (1, 64, 64))
+        )
+        return networks
+
+
+def test_batch_normalisation_passes():
+    assert _failed(Normalising) == {}
+
+
+class DroppingOut(Tiny):
+    """Drops out, by torch's global generator. Reference: Srivastava et al. 2014."""
+
+    def build(self):
+        networks = super().build()
+        return networks | {"encoder": nn.Sequential(networks["encoder"], nn.Dropout(0.5))}
+
+
+def test_dropout_is_told_for_its_random_numbers_and_not_for_its_codes():
+    """A trained model drops nothing out; in training the global generator would decide what a seed gives."""
+    assert list(_failed(DroppingOut)) == ["global_random_state"]
 
 
 class ClosedForm(Method):

@@ -9,12 +9,7 @@ from benchmark.checks import check_method
 REASONS = {"it has no players", "it does not decode", "it has none", "it does not encode images alone"}
 
 
-LONG = {"factorvae", "infogan"}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in sorted(methods.REGISTRY)]
-)
+@pytest.mark.parametrize("name", sorted(methods.REGISTRY))
 def test_every_method_passes_every_check(name):
     results = check_method(methods.REGISTRY[name])
     assert [result for result in results if result.state == "failed"] == []

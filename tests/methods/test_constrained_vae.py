@@ -8,7 +8,7 @@ from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.betavae import BetaVAE
-from methods.constrained_vae import ConstrainedVAE, multiplier
+from methods.constrained_vae import ConstrainedVAE, LogBeta, multiplier
 from methods.vae import sampled
 
 SHAPE = (1, 4, 4)
@@ -48,7 +48,7 @@ def test_gradients_of_the_networks_are_those_of_the_beta_vae(small_networks):
 def _ascend(kls, epsilon=5.0, log_beta=0.0):
     """Beta after each step of the multiplier's own player, where the KL is as told."""
     method, h = ConstrainedVAE(SHAPE, 1), hyperparameters_of(ConstrainedVAE, {"epsilon": epsilon})
-    network, player = method.build()["log_beta"], method.players()["multiplier"]
+    network, player = LogBeta(), method.players()["multiplier"]
     network.value.data.fill_(log_beta)
     optimiser = getattr(torch.optim, player.optimiser.name)(
         network.parameters(), lr=player.optimiser.lr, **player.optimiser.options

@@ -40,7 +40,7 @@ def test_codes_are_uniform_and_independent():
     assert correlations.abs().max() < 0.06
 
 
-def test_surprise_is_the_negative_log_likelihood_of_torch_distributions():
+def test_surprise_is_the_negative_log_likelihood_of_torch_distributions(small_networks):
     method, _, _, noise = _setup()
     told = torch.randn(8, 7, dtype=torch.float64)
     continuous, category = method.codes(noise)

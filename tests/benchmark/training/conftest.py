@@ -7,7 +7,7 @@ import pytest
 from benchmark import presets
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _small_batches():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=4))

@@ -1,16 +1,21 @@
 import csv
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from benchmark import presets
+from benchmark.datasets.base import FactorDataset
+from benchmark.errors import UsageError
 from benchmark.scoring import encode_table
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder
 from benchmark.training import harness
 from benchmark.training.draws import CHUNK
-from benchmark.training.harness import DivergenceError, build, flatten_terms, stream, train
+from benchmark.training.harness import DivergenceError, build, find_objection, flatten_terms, stream, train
 from benchmark.training.pack import callable_networks
 from methods.base import Method, Player
 from methods.vae import VAE
@@ -18,6 +23,13 @@ from methods.vae import VAE
 
 def _spec(seed=0):
     return RunSpec("betavae", {"beta": 4}, "dsprites_mini", "small", seed, steps=4)
+
+
+def _objection(spec, dataset):
+    try:
+        return find_objection(spec, dataset)
+    except UsageError as error:
+        return str(error)
 
 
 def _weights(training):
@@ -133,6 +145,71 @@ def test_a_player_moves_its_own_networks_alone(mini, monkeypatch):
     # loss, at rate 0.5, has not reached the first player's network.
     assert (training.networks["first"].weight - before).abs().max() <= 1.01e-3
     assert list(training.history[0]) == ["step", "loss", "two_loss"]
+
+
+class Drawn(FactorDataset):
+    """Images of noise, on the factors and of the shape that a test asks for."""
+
+    def __init__(self, sizes, shape=(1, 64, 64)):
+        super().__init__("drawn", "drawn", {f"factor{i}": size for i, size in enumerate(sizes)}, shape)
+
+    def images(self, indices):
+        generator = torch.Generator().manual_seed(0)
+        return torch.rand(len(self), *self.image_shape, generator=generator)[self._on_device(indices)]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "dataset", "message"),
+    [
+        ("adagvae", {}, Drawn([300]), "adagvae trains on pairs of images, .* at least 2 factors; the data have 1"),
+        ("adamlvae", {"differing": 1}, Drawn([300]), "adamlvae trains on pairs .* at least 2 factors; the data have 1"),
+        ("adagvae", {"differing": 3}, Drawn([3, 4, 5]), "pairs of images, .* at least 4 factors; the data have 3"),
+        ("dcign", {}, Drawn([]), "dcign trains on groups of images, .* at least 1 factors; the data have 0"),
+        ("pca", {}, Drawn([2, 5]), "pca finds 10 components, .* more than 10 images .*; the data have 10 of 4096"),
+        ("ica", {}, Drawn([20], (1, 3, 3)), "ica finds 10 components, .*; the data have 20 of 9"),
+        ("vae", {}, Drawn([20], (3, 8, 64)), "vae on drawn: images of 8 x 64 pixels are too small"),
+        ("infogan", {}, Drawn([20], (1, 15, 15)), "infogan on drawn: images of 15 x 15 pixels are too small"),
+    ],
+)
+def test_data_that_a_method_cannot_learn_from_are_refused_before_training(method, settings, dataset, message):
+    spec = RunSpec(method, settings, "drawn", steps=1)
+    assert re.search(message, _objection(spec, dataset))
+    with pytest.raises(UsageError, match=message):
+        train(spec, dataset)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "dataset"),
+    [
+        ("adagvae", {}, Drawn([3, 4], (1, 16, 16))),
+        ("adamlvae", {"differing": 2}, Drawn([3, 4, 5], (3, 16, 32))),
+        ("dcign", {}, Drawn([30], (1, 20, 20))),
+        ("pca", {}, Drawn([11], (1, 4, 4))),
+        ("ica", {}, Drawn([3, 4], (1, 4, 4))),
+    ],
+)
+def test_data_that_just_suffice_are_taken(method, settings, dataset):
+    spec = RunSpec(method, settings, "drawn", steps=1)
+    assert find_objection(spec, dataset) == ""
+    trained = train(spec, dataset, "fp32")
+    codes = trained.method.encode(callable_networks(trained.networks, "fp32"), dataset.images(range(5)))
+    assert codes.isfinite().all()
+
+
+def test_an_optimiser_that_there_is_not_is_an_objection(mini, monkeypatch):
+    misspelt = replace(presets.PRESETS["quick"], optimiser=harness.Optimiser("Adan", 1e-3))
+    monkeypatch.setitem(presets.PRESETS, "misspelt", misspelt)
+    spec = RunSpec("vae", dataset="dsprites_mini", preset="misspelt")
+    assert _objection(spec, mini) == "unknown optimiser 'Adan'; did you mean 'Adam'?"
+
+
+def test_images_that_vary_in_too_few_directions_are_told():
+    class Alike(Drawn):
+        def images(self, indices):
+            return super().images(self._on_device(indices) % 4)
+
+    with pytest.raises(ValueError, match="the images vary in 3 directions only; pca finds 10 components"):
+        train(RunSpec("pca", dataset="drawn"), Alike([300], (1, 16, 16)))
 
 
 def test_stored_networks_encode_identically(mini, tmp_path):
