@@ -311,3 +311,53 @@ def test_a_disk_that_fails_is_one_sentence(out, capsys, monkeypatch):
     monkeypatch.setattr("benchmark.report.leaderboard.open_atomically", fail)
     assert main(["--methods", "vae", *MINI, "--metrics", "mig", "--out", str(out)]) == 1
     assert "error: No space left on device: somewhere; what was stored is kept." in capsys.readouterr().err
+
+
+BARS = """
+import torch
+from benchmark.datasets import register
+from benchmark.datasets.base import FactorDataset
+
+class Bars(FactorDataset):
+    def images(self, indices):
+        level = self.factors(indices)[:, 0, None, None, None]
+        return BRIGHT * (torch.arange(SIDE)[:, None] < level + 1).float().expand(-1, CHANNELS, SIDE, SIDE).contiguous()
+
+@register("bars")
+def bars(device="cpu", data_dir=None):
+    "Twelve images of one factor."
+    return Bars("bars", "drawn", {"level": 12}, (CHANNELS, SIDE, SIDE), device)
+"""
+
+
+def _bars(tmp_path, side=32, channels=1, bright=1):
+    path = tmp_path / "bars.py"
+    path.write_text(f"SIDE, CHANNELS, BRIGHT = {side}, {channels}, {bright}\n{BARS}")
+    return ["--plugin", str(path), "--datasets", "bars", "--steps", "1", "--jobs", "1", "--metrics", "mig"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"bright": 255}, "data set bars: its images run from 0 to 255, where values in [0, 1] are needed"),
+        ({"bright": -1}, "its images run from -1 to"),
+        ({"side": 12}, "vae on bars: "),
+    ],
+)
+def test_images_are_looked_at_before_anything_is_trained(tmp_path, out, capsys, plugins_anew, data, message):
+    assert main(["--methods", "vae", *_bars(tmp_path, **data), "--out", str(out)]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_method_that_does_not_apply_is_left_out(tmp_path, out, capsys, plugins_anew):
+    """Images in colour of 32 x 32, and of one factor: no pairs; the second time nothing is left to do."""
+    given = ["--methods", "vae,adagvae", *_bars(tmp_path, channels=3), "--out", str(out)]
+    for left in (1, 0):
+        assert main(given) == 0
+        printed = capsys.readouterr().err
+        assert "adagvae on bars left out: adagvae trains on pairs of images, which here take at least 2" in printed
+        assert f"1 runs, {left} to do" in printed
+    assert set(pd.read_csv(out / "runs.csv")["method"]) == {"vae"}
