@@ -45,6 +45,7 @@ KEPT = {  # by a command that is interrupted
     "leaderboard": "what was stored is kept; the same command makes the tables",
     "check": "what was checked is told above; nothing is stored",
 }
+COSTS = ("under a second", "seconds", "minutes")  # as metrics declare them
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
 
 
@@ -150,7 +151,8 @@ def _list(given: Sequence[str]) -> int:
 def _score(given: Sequence[str]) -> int:
     options = parse(score_parser(), given)
     _load_plugins(options)
-    chosen = read_metrics(options)
+    # The quick ones first, whose values may be all that somebody waits for.
+    chosen = sorted(read_metrics(options).values(), key=_slowness)
     seed = read_whole("seed", options["seed"], 0)
     bins = read_whole("bin-factors", options["bin_factors"], 2) if "bin_factors" in options else None
     try:
@@ -164,20 +166,24 @@ def _score(given: Sequence[str]) -> int:
     return _score_each(chosen, table, seed, options["json"])
 
 
-def _score_each(chosen: Mapping[str, Metric], table: Table, seed: int, as_json: bool) -> int:
+def _slowness(metric: Metric) -> int:
+    return COSTS.index(metric.cost) if metric.cost in COSTS else len(COSTS)
+
+
+def _score_each(chosen: Sequence[Metric], table: Table, seed: int, as_json: bool) -> int:
     """Score with one metric after the other, telling of each as it ends; an interrupt leaves what is done by then."""
     values: dict[str, dict[str, float]] = {}
     console, failed, code = _console(stderr=True), 0, 0
     try:
-        for number, (name, metric) in enumerate(chosen.items(), start=1):
-            with console.status(Text(f"[{number}/{len(chosen)}] {name}")):
+        for number, metric in enumerate(chosen, start=1):
+            with console.status(Text(f"[{number}/{len(chosen)}] {metric.name}")):
                 began = time.monotonic()
                 told, failed_here = _score_one(metric, table, seed, values)
             failed += failed_here
-            line = f"[{number}/{len(chosen)}] {name} {told} ({time.monotonic() - began:.1f} s)"
+            line = f"[{number}/{len(chosen)}] {metric.name} {told} ({time.monotonic() - began:.1f} s)"
             console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
-        left = [name for name in chosen if name not in values]
+        left = [metric.name for metric in chosen if metric.name not in values]
         print(f"interrupted; --metrics {','.join(left)} scores the rest.", file=sys.stderr)
         code = INTERRUPTED
     if as_json:

@@ -209,3 +209,10 @@ def test_what_does_not_apply_is_left_out_and_no_failure(tmp_path, capsys):
     printed = capsys.readouterr()
     assert list(json.loads(printed.out)) == ["mig"]
     assert "beta_vae_score left out: beta_vae_score needs at least 2 factors" in printed.err
+
+
+def test_the_quick_metrics_are_told_first(tmp_path, capsys, monkeypatch):
+    slow = replace(metrics.REGISTRY["beta_vae_score"], cost="minutes")
+    monkeypatch.setitem(metrics.REGISTRY, "beta_vae_score", slow)
+    assert main(["score", _file(tmp_path), "--metrics", "beta_vae_score,sap,mig"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["mig", "sap", "beta_vae_score"]
