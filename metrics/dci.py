@@ -24,6 +24,9 @@ NAMES = (
 COLUMNS = ("score", "completeness", "informativeness_test")
 CHANCE = "disentanglement and completeness near 0; informativeness_test the share of a factor's commonest value"
 CEILING = "1 (informativeness a little below for factors of many values)"
+BREAKS = {
+    "doubling codes (completeness)": "a factor that two codes hold is spread over both, which is what it measures"
+}
 ABSENT = 1e-11  # added to importances, so that a code or factor without any is spread evenly, as in the study
 TREES = 100
 
@@ -43,6 +46,7 @@ class Fitted(NamedTuple):
     reference="Eastwood and Williams 2018, section 2; boosted trees and accuracy as in Locatello et al. 2019",
     names=NAMES,
     columns=COLUMNS,
+    breaks=BREAKS,
     cost="minutes",
 )
 def dci(

@@ -6,7 +6,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.dci import CEILING, CHANCE, COLUMNS, Fitted, summarise
+from metrics.dci import BREAKS, CEILING, CHANCE, COLUMNS, Fitted, summarise
 from metrics.prediction import draw_seed, drop_dead, spare_cores
 
 STEPS, RATE = 100, 0.1
@@ -44,6 +44,7 @@ FIELDS = ("num_leaves", "split_feature", "left_child", "right_child", *SUMS)
         "informativeness_test_<factor>",
     ),
     columns=COLUMNS,
+    breaks=BREAKS,
     cost="seconds",
 )
 def dci_fast(table: Table, rng: np.random.Generator) -> Values:

@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.information import bin_codes, entropy, mutual_information
+from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_information
 
 
 @register(
@@ -14,6 +14,7 @@ from metrics.information import bin_codes, entropy, mutual_information
     widest=10_000,
     reference="Sepliarskaia et al. 2019",
     names=("score", "ceiling", "gap_<factor>"),
+    breaks={"relabelling factors (ceiling)": SHARED_BINS},
 )
 def dcimig(table: Table, rng: np.random.Generator, *, bins: int = 20) -> Values:
     """How much of the factors is held by latents that know one factor better than any other.

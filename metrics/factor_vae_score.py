@@ -17,6 +17,7 @@ from metrics.matching import matched_groups, tell_unmatched
     columns=("score", "active"),
     least_factors=2,
     needs=tell_unmatched,
+    breaks={"doubling codes (active)": "each copy is counted"},
 )
 def factor_vae_score(
     table: Table,
@@ -42,7 +43,7 @@ def factor_vae_score(
         score_train: the same share of the votes that the factors were assigned by.
 
     Raises:
-        ValueError: there is one factor only, or no two rows share a factor's value.
+        ValueError: there is one factor only, no two rows share a factor's value, or a group has one row only.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -52,6 +53,8 @@ def factor_vae_score(
     """
     if len(table.factor_names) < 2:
         raise ValueError("factor_vae_score tells factors apart; it needs at least two.")
+    if rows < 2:
+        raise ValueError(f"factor_vae_score's rows are {rows}; a variance takes two at least.")
     deviations = table.codes.std(0, ddof=1)
     active = (deviations >= threshold) & (np.ptp(table.codes, axis=0) > 0)
     if not active.any():

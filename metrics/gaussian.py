@@ -67,7 +67,9 @@ def gaussian_total_correlation(table: Table, rng: np.random.Generator) -> Values
         "judging factors": "it does not look at them",
         "scaling all codes": "a squared distance between codes; `normalised` stays",
         "scaling one code": "a squared distance between codes",
+        "scaling one code (normalised)": "a code of more variance counts more",
         "doubling codes": "a copy depends on its original entirely",
+        "doubling codes (normalised)": "a copy depends on its original entirely",
     },
 )
 def gaussian_wasserstein_correlation(table: Table, rng: np.random.Generator) -> Values:

@@ -36,6 +36,7 @@ MOST_VALUES, LEAST_SHARING = 100, 10
     names=("score", "infom", "infoe", "infoc", "active"),
     columns=("score", "infoe", "infoc"),
     cost="seconds",
+    breaks={"doubling codes (infoc)": "a factor that two codes hold is spread over both, which is what it measures"},
 )
 def infomec(
     table: Table,

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+# Why a ceiling, the score of the true factors as codes, breaks when values are renamed.
+SHARED_BINS = "of a factor of more than 20 values those that lie side by side share a bin"
 ROUNDING = 1e-12  # nats; what independent columns seem to share in floating point
 
 

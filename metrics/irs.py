@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.information import bin_codes
+from metrics.information import SHARED_BINS, bin_codes
 
 
 @register(
@@ -15,6 +15,7 @@ from metrics.information import bin_codes
     widest=10_000,
     reference="Suter et al. 2019; 20 bins and the 0.99 quantile as in Locatello et al. 2019",
     names=("score", "active", "ceiling"),
+    breaks={"relabelling factors": SHARED_BINS, "relabelling factors (ceiling)": SHARED_BINS},
 )
 def irs(table: Table, rng: np.random.Generator, *, bins: int = 20, quantile: float = 0.99) -> Values:
     """How little each code moves, at most, while one factor is held and the others vary.
@@ -22,7 +23,8 @@ def irs(table: Table, rng: np.random.Generator, *, bins: int = 20, quantile: flo
     For a code and a factor: the `quantile` of the code's distances from its mean among rows that
     share the factor's value, averaged over values, relative to its greatest distance from its mean
     among all rows. A code's robustness is 1 less that, for its best factor; the score is the mean
-    over codes weighted by their greatest distance. Factors fall into `bins` bins of equal width,
+    over codes weighted by their greatest distance. Factors fall into `bins` bins of equal width by the ranks of
+    their values, so that the order of these counts where they are more than `bins`;
     codes stay as they are; codes that never vary are left out. It takes the training rows.
 
     Returns:
@@ -31,12 +33,17 @@ def irs(table: Table, rng: np.random.Generator, *, bins: int = 20, quantile: flo
         active: the number of codes that vary at all.
         ceiling: the score of the true factors as codes on these rows.
 
+    Raises:
+        ValueError: the quantile is not in [0, 1].
+
     Example:
         >>> rng = np.random.default_rng(0)
         >>> factors = rng.integers(4, size=(3000, 2))
         >>> irs(Table(factors, factors), rng)
         {'score': 1.0, 'active': 2.0, 'ceiling': 1.0}
     """
+    if not 0 <= quantile <= 1:
+        raise ValueError(f"irs's quantile is {quantile:g}; a number from 0 to 1 is needed.")
     # The true factors ride along as further codes, so that rows are sorted into groups once for both.
     columns = np.hstack([table.codes, table.factors]).T.copy()
     columns = columns[np.ptp(columns, axis=1) > 0]

@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.information import bin_codes, entropy, mutual_information
+from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_information
 
 
 @register(
@@ -14,7 +14,10 @@ from metrics.information import bin_codes, entropy, mutual_information
     widest=10_000,
     reference="Chen et al. 2018, eq. 6; 20 bins as in Locatello et al. 2019",
     names=("score", "ceiling", "gap_<factor>"),
-    breaks={"doubling codes": "two latents that know a factor equally well leave no gap"},
+    breaks={
+        "doubling codes": "two latents that know a factor equally well leave no gap",
+        "relabelling factors (ceiling)": SHARED_BINS,
+    },
 )
 def mig(table: Table, rng: np.random.Generator, *, bins: int = 20) -> Values:
     """How much better the best latent knows a factor than the second best does.

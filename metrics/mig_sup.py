@@ -4,7 +4,7 @@ import numpy as np
 
 from metrics import register
 from metrics.base import Table, Values
-from metrics.information import bin_codes, entropy, mutual_information
+from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_information
 
 
 @register(
@@ -15,6 +15,7 @@ from metrics.information import bin_codes, entropy, mutual_information
     reference="Li et al. 2020",
     names=("score", "active", "with_dead", "ceiling"),
     columns=("score", "active"),
+    breaks={"doubling codes (active)": "each copy is counted", "relabelling factors (ceiling)": SHARED_BINS},
 )
 def mig_sup(table: Table, rng: np.random.Generator, *, bins: int = 20, threshold: float = 0.05) -> Values:
     """How much more of its best factor than of its second a latent knows.

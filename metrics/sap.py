@@ -24,6 +24,8 @@ COLLAPSED = 1e-12  # greatest variance of a code that counts as constant
     breaks={
         "shifting": "the classifier's penalty acts on raw codes and the intercept, as in the study; `continuous` stays",
         "doubling codes": "two codes that tell a factor equally well leave no gap",
+        "doubling codes (continuous)": "two codes that tell a factor equally well leave no gap",
+        "relabelling factors (continuous)": "a correlation with a factor's values, so that their order counts",
     },
 )
 def sap(table: Table, rng: np.random.Generator, *, penalty: float = 0.01) -> Values:
@@ -36,8 +38,11 @@ def sap(table: Table, rng: np.random.Generator, *, penalty: float = 0.01) -> Val
     Returns:
         score: the mean gap, in [0, 1]. A single code has no rival.
         continuous: the mean gap of squared correlations over the training rows, which does
-            not depend on classes but takes the values' order and distance for real.
+            not depend on classes but takes the values' order for real, and their ranks for distances.
         gap_<factor>, continuous_<factor>: each factor's.
+
+    Raises:
+        ValueError: the penalty is not above 0.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -45,6 +50,8 @@ def sap(table: Table, rng: np.random.Generator, *, penalty: float = 0.01) -> Val
         >>> round(sap(Table(factors, factors), rng)["continuous"], 1)
         1.0
     """
+    if not penalty > 0:
+        raise ValueError(f"sap's penalty is {penalty:g}; a number above 0 is needed.")
     shape = (table.codes.shape[1], table.factors.shape[1])
     discrete, continuous = np.zeros(shape), np.zeros(shape)
     pairs = list(product(np.flatnonzero(table.codes.var(0) > COLLAPSED).tolist(), range(shape[1])))

@@ -399,6 +399,15 @@ def test_wrong_options_have_a_sentence(name, options, message):
         REGISTRY[name].with_options(**options)
 
 
+@pytest.mark.parametrize("name", ["irs[quantile=1.5]", "sap[penalty=0]", "factor_vae_score[rows=1]"])
+def test_numbers_that_mean_nothing_have_a_sentence(name):
+    table = Table(_grid(3, 4).repeat(5, axis=0), _grid(3, 4).repeat(5, axis=0))
+    with pytest.raises(
+        ValueError, match=r"^(irs's quantile is 1.5|sap's penalty is 0|factor_vae_score's rows are 1); .*\.$"
+    ):
+        metrics.find(name).score(table, 0)
+
+
 @pytest.mark.parametrize("name", ["mig[", "mig[]", "mig[bins]", "mig[bins=3", "mig[bins=3,bins=4]", "mig[=3]"])
 def test_names_that_cannot_be_read(name):
     with pytest.raises(ValueError, match=r"has no options that can be read"):

@@ -80,6 +80,19 @@ def test_the_true_factors_reach_the_ceiling(metric):
     assert REGISTRY[metric].names[0] == "score"
 
 
+@pytest.mark.parametrize("metric", ["mig", "mig_sup", "jemmig", "dcimig", "irs"])
+def test_the_ceiling_counts_which_of_many_values_share_a_bin(metric):
+    """Declared: two common values of forty lie side by side, or apart; the scores of codes do not see it."""
+    common = np.random.default_rng(0).choice(40, 2000, p=[0.45, 0.45, *[0.1 / 38] * 38])
+    factors = np.stack([common, np.arange(2000) % 4], axis=1)
+    apart = np.column_stack([np.where(common == 1, 20, np.where(common == 20, 1, common)), factors[:, 1]])
+    codes = np.random.default_rng(1).normal(size=(2000, 2)) + apart
+    near, far = (_score(metric, codes, each) for each in (factors, apart))
+    assert "relabelling factors (ceiling)" in REGISTRY[metric].breaks
+    assert abs(far["ceiling"] - near["ceiling"]) > 0.002
+    assert (far["score"] == pytest.approx(near["score"])) == ("relabelling factors" not in REGISTRY[metric].breaks)
+
+
 def test_noise_scores_near_zero_where_it_should():
     factors = draw_factors(10_000)
     noise = np.random.default_rng(1).uniform(size=(10_000, 10))
