@@ -40,6 +40,8 @@ def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugin
         assert main([*arguments, "--dry-run"]) == 0
     elif arguments[:1] == ["check"]:
         arguments = [str(ROOT / word) if word.endswith(".py") else word for word in arguments]
+        # What the checks find of each is for other tests.
+        monkeypatch.setattr("benchmark.checks.check_method", lambda cls: [])
         assert main(arguments) == 0
     elif arguments[:1] == ["leaderboard"]:
         assert main([*arguments, "--out", "none"]) == 2  # understood, and nothing is stored there

@@ -37,11 +37,13 @@ def default_jobs(device: str) -> int:
 def leave_out(specs: Sequence[RunSpec], data_dir: Path | None) -> tuple[list[RunSpec], list[str]]:
     """The runs whose methods apply to their data sets, and a sentence for each reason why one does not."""
     data = {name: datasets.load(name, "cpu", data_dir) for name in {spec.dataset for spec in specs}}
-    reasons = {spec.run_id: make_method(spec, data[spec.dataset]).objection() for spec in specs}
+    reasons = [make_method(spec, data[spec.dataset]).objection() for spec in specs]
     told = {
-        f"{spec.method} on {spec.dataset} left out: {reasons[spec.run_id]}" for spec in specs if reasons[spec.run_id]
+        f"{spec.method} on {spec.dataset} left out: {reason}"
+        for spec, reason in zip(specs, reasons, strict=True)
+        if reason
     }
-    return [spec for spec in specs if not reasons[spec.run_id]], sorted(told)
+    return [spec for spec, reason in zip(specs, reasons, strict=True) if not reason], sorted(told)
 
 
 def prepare(specs: Sequence[RunSpec], data_dir: Path | None) -> None:

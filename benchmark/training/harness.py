@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,18 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def choose_precision(device: torch.device) -> str:
-    """Give "bf16" where the processor or GPU multiplies bf16 in hardware, which is faster there, else "fp32"."""
+    """Give "bf16" where the processor or GPU multiplies bf16 in hardware, which is faster there, else "fp32".
+
+    The environment's DISENTANGLEMENT_PRECISION goes first, as two machines compare in the same one only.
+
+    Raises:
+        UsageError: the environment asks for anything else than the two.
+    """
+    wanted = os.environ.get("DISENTANGLEMENT_PRECISION")
+    if wanted:
+        if wanted not in ("bf16", "fp32"):
+            raise UsageError(f"DISENTANGLEMENT_PRECISION is {wanted!r}; it takes bf16 or fp32.")
+        return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)

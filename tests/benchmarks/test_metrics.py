@@ -23,7 +23,9 @@ def _table(benchmark):
 
 
 @pytest.mark.benchmark(group="metrics, 10,000 + 5,000 rows")
-@pytest.mark.parametrize("metric", sorted(REGISTRY))
+@pytest.mark.parametrize(
+    "metric", [pytest.param(name, marks=[pytest.mark.slow] * (name in MINUTES)) for name in sorted(REGISTRY)]
+)
 def test_metric(benchmark, metric):
     table = _table(benchmark)
     rounds = 1 if metric in MINUTES else 3

@@ -47,7 +47,7 @@ def _shares(codes, factors, neighbours):
 @pytest.mark.parametrize(("version", "neighbours", "share"), [("latent_quantization", 10, 1 / 20), ("first", 3, 1 / 8)])
 @pytest.mark.parametrize("representation", ["aligned", "mixed"])
 def test_against_scikit_learns_estimator(representation, version, neighbours, share):
-    codes, factors, codes_test, factors_test = make(representation, 1200, 50)
+    codes, factors, codes_test, factors_test = make(representation, 600, 50)
     ranges = np.ptp(codes, axis=0)
     shares = _shares(codes[:, ranges > share * ranges.max()], factors, neighbours)
     values = _infomec(codes, factors, codes_test, factors_test, version=version)

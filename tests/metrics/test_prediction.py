@@ -183,15 +183,15 @@ def test_downstream_logistic_is_scikit_learns_cross_validation():
 
 def test_downstream_values_and_efficiency():
     arrays = _few_factors("aligned", 1000, 300)
-    values = _score("downstream", *arrays, estimators=("trees", "logistic"), rows=(10, 30, 100))
+    values = _score("downstream", *arrays, estimators=("trees", "logistic"), rows=(10, 30, 60))
     assert set(values) == {
         "score",
-        *(f"{name}_{rows}" for name in ("trees", "logistic") for rows in (10, 30, 100)),
+        *(f"{name}_{rows}" for name in ("trees", "logistic") for rows in (10, 30, 60)),
         *(f"{name}_efficiency" for name in ("trees", "logistic")),
     }
-    assert values["score"] == values["trees_100"]
-    assert values["trees_efficiency"] == pytest.approx(values["trees_30"] / values["trees_100"])
-    assert values["logistic_100"] > values["logistic_30"] > values["logistic_10"] > 0.3
+    assert values["score"] == values["trees_60"]
+    assert values["trees_efficiency"] == pytest.approx(values["trees_30"] / values["trees_60"])
+    assert values["logistic_60"] > values["logistic_30"] > values["logistic_10"] > 0.3
 
 
 def test_downstream_with_few_rows_of_one_value():

@@ -227,6 +227,15 @@ def test_stored_networks_encode_identically(mini, tmp_path):
         assert [int(row["step"]) for row in csv.DictReader(file)] == [row["step"] for row in training.history]
 
 
+def test_the_environment_chooses_the_precision(monkeypatch):
+    for wanted in ("fp32", "bf16"):
+        monkeypatch.setenv("DISENTANGLEMENT_PRECISION", wanted)
+        assert harness.choose_precision(torch.device("cpu")) == wanted
+    monkeypatch.setenv("DISENTANGLEMENT_PRECISION", "fp8")
+    with pytest.raises(UsageError, match="DISENTANGLEMENT_PRECISION is 'fp8'; it takes bf16 or fp32"):
+        harness.choose_precision(torch.device("cpu"))
+
+
 def test_networks_compute_in_bf16_and_give_float32():
     networks = nn.ModuleDict({"a": nn.Linear(64, 64)})
     inputs = torch.randn(8, 64)
