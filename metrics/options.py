@@ -68,7 +68,7 @@ def split_name(name: str) -> tuple[str, dict[str, str]]:
     if (
         not rest.endswith("]")
         or not all(key and sign for key, sign, _ in pairs)
-        or len(dict.fromkeys(p[0] for p in pairs)) < len(pairs)
+        or len({key for key, _, _ in pairs}) < len(pairs)
     ):
         raise ValueError(f"metric {name!r} has no options that can be read; write them as in 'mig[bins=30]'.")
     return base, {key: value for key, _, value in pairs}

@@ -44,7 +44,7 @@ CODES = _partly_mixed()
 
 
 # What takes minutes is tried with less of the same.
-OPTIONS = {"downstream": {"rows": (10, 100, 1000)}}
+OPTIONS = {"downstream": {"rows": (10, 100)}}
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +177,10 @@ def test_order_of_the_ideal_the_mixed_and_the_noise(metric):
 
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
 def test_equal_seeds_give_equal_values_each_time(metric):
-    assert len({_score(metric, seed=1) for _ in range(10 if REGISTRY[metric].cost == "under a second" else 3)}) == 1
+    assert (
+        len({_score(metric, names=None, seed=1) for _ in range(10 if REGISTRY[metric].cost == "under a second" else 3)})
+        == 1
+    )
 
 
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
@@ -227,7 +230,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
 def test_degenerate_tables_have_values_or_are_unsuited(metric, case):
     """What cannot be scored is known before: `unsuited` has one sentence, or all values are finite."""
-    for seed in range(3):
+    for seed in range(3 if case == "few rows" else 1):
         table = Table(*DEGENERATE[case](), seed=seed)
         reason = REGISTRY[metric].unsuited(table)
         if not reason:
