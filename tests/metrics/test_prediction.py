@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.svm import LinearSVC
 
-from metrics import REGISTRY, Table, prediction
+from metrics import REGISTRY, Table, boosting, prediction
 from tests.metrics.representations import draw_factors, make
 
 
@@ -181,7 +181,8 @@ def test_downstream_logistic_is_scikit_learns_cross_validation():
     assert abs(accuracies[0] - accuracies[1]) > 0.03
 
 
-def test_downstream_values_and_efficiency():
+def test_downstream_values_and_efficiency(monkeypatch):
+    monkeypatch.setattr(boosting, "STEPS", 10)
     arrays = _few_factors("aligned", 1000, 300)
     values = _score("downstream", *arrays, estimators=("trees", "logistic"), rows=(10, 30, 60))
     assert set(values) == {
