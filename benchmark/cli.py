@@ -105,10 +105,7 @@ def _run(given: Sequence[str]) -> int:
         return 0
 
     if not workplace.again:
-        other = Counter(what for spec in specs for what in made_by_other_code(spec, workplace))
-        for what, count in sorted(other.items()):
-            told = f"{count} of the stored runs were made by other code of {what} than its present one"
-            print(f"warning: {one_line(told)}; they stay, marked stale; --again redoes them.", file=sys.stderr)
+        _warn_of_other_code(Counter(what for spec in specs for what in made_by_other_code(spec, workplace)))
     console = _console(stderr=True)
     check_writable(workplace.out / RUNS)
     prepare(todo, workplace.data_dir)
@@ -120,6 +117,12 @@ def _run(given: Sequence[str]) -> int:
     if failed:
         print(f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _warn_of_other_code(made: Mapping[str, int]) -> None:
+    for what, count in sorted(made.items()):
+        told = f"{count} of the stored runs were made by other code of {what} than its present one"
+        print(f"warning: {one_line(told)}; they stay, marked stale; --again redoes them.", file=sys.stderr)
 
 
 # --- list ------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Texts of the command line and of a config file, turned into plain values: every error is one sentence."""
 
 import argparse
+import re
 import tempfile
 import tomllib
 import zipfile
@@ -297,8 +298,8 @@ def _seeds(text: str) -> list[int]:
 
 
 def read_items(name: str, text: str) -> list[str]:
-    """The comma-separated items, none of them empty."""
-    items = [item.strip() for item in text.split(",")]
+    """The comma-separated items, none of them empty; commas in brackets, as of a metric's options, separate nothing."""
+    items = [item.strip() for item in re.split(r",(?![^\[]*\])", text)]
     if not all(items):
         raise UsageError(f"{name} is {text!r}; it takes one or more values with commas between.")
     return items

@@ -185,12 +185,12 @@ def share_one_folder(folder: Path, rng: random.Random) -> str:
 
 def fail_in_eight_ways(folder: Path, rng: random.Random) -> str:
     """Sixteen runs, of which those that are healthy complete."""
-    return _pytest("tests/benchmark/test_isolation.py", "eight_kinds")
+    return _pytest("tests/benchmark/running/test_isolation.py", "eight_kinds")
 
 
 def kill_a_dask_worker(folder: Path, rng: random.Random) -> str:
     """Twelve runs on a real scheduler with two workers, one of which is killed, are those of one machine."""
-    return _pytest("tests/benchmark/test_cluster.py", "killed_worker", "SOAK_RUNS=12")
+    return _pytest("tests/benchmark/running/test_cluster.py", "killed_worker", "SOAK_RUNS=12")
 
 
 def _pytest(file: str, name: str, *settings: str) -> str:

@@ -93,6 +93,18 @@ def test_what_the_map_names_is_there():
         assert (ROOT / path).exists(), path
 
 
+def test_every_path_that_a_text_names_is_there():
+    texts = [*ROOT.glob("*.md"), *(ROOT / "results" / "reference").rglob("*.md"), *ROOT.glob("examples/*.py")]
+    texts += [path for room in ("benchmark", "methods", "metrics", "tests") for path in (ROOT / room).rglob("*.py")]
+    named = {
+        path
+        for text in texts
+        for path in re.findall(r"\b(?:tests|benchmark|methods|metrics|examples)/[\w/]+\.py\b", text.read_text())
+    }
+    assert len(named) > 10
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_the_leaderboard_is_that_of_the_reference_run():
     board = pd.read_csv(ROOT / "results" / "reference" / "quick" / "leaderboard.csv")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in _leaderboard_lines()]

@@ -61,6 +61,9 @@ def metrics_table() -> TextTable:
         span = f"{low:g} to {high:g}"
         told = [", ".join(metric.names), f"{_first_line(metric.function.__doc__)} ({metric.reference})"]
         told += [f"not {what}: {why}" for what, why in metric.breaks.items()]
+        defaults, options = metric.options, metric.describe_options()
+        told += [f"option {name} ({defaults[name]}): {takes}" for name, takes in options.items()]
+        told += [f"needs {metric.least_factors} factors" for _ in range(metric.least_factors > 1)]
         told += [f"left out of sweeps beyond {metric.widest:,} codes"] if metric.widest < SPACIOUS else []
         facts = (str(metric.version), span, better, metric.chance, metric.ceiling, metric.cost)
         table.add_row(name, *facts, "\n".join(told))

@@ -73,6 +73,9 @@ def test_options_of_metrics(tmp_path, capsys):
     assert list(printed) == ["mig[bins=5]", "mig"]  # 20 is the default
     of_five = metrics.score(**ARRAYS, metrics=["mig"], options={"mig": {"bins": 5}})
     assert printed == of_five | metrics.score(**ARRAYS, metrics=["mig"])
+    named = "irs[bins=5,quantile=0.9],mig[bins=5]"
+    assert main(["score", _file(tmp_path), "--metrics", named, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["irs[bins=5,quantile=0.9]", "mig[bins=5]"]
     assert (
         printed["mig[bins=5]"] == metrics.score(**ARRAYS, metrics=["mig"], options={"mig": {"bins": 5}})["mig[bins=5]"]
     )

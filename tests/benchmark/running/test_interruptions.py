@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import plugins
 from benchmark.cli import main
 from benchmark.plugins import load_plugins
 from benchmark.running.execution import Workplace, execute
@@ -18,18 +19,49 @@ from benchmark.spec import RunSpec
 from benchmark.storage.store import stored_runs
 
 ROOT = Path(__file__).parents[3]
-SWEEP = ["--methods", "vae,betavae", "--datasets", "dsprites_mini", "--steps", "12", "--metrics", "mig"]
+SWEEP = ["--methods", "held", "--datasets", "dsprites_mini", "--seeds", "0-1", "--steps", "8", "--metrics", "mig"]
 SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]
+HELD = '''
+import os
+import time
+
+from benchmark.running import isolation
+from methods import register
+from methods.vae import VAE
+
+@register("held")
+class Held(VAE):
+    """Where the environment says so it stands still after some steps until it is interrupted. Reference: none."""
+
+    def loss(self, networks, batch, noise, hyperparameters, step):
+        while "HELD" in os.environ and step >= 4 and not isolation.interrupted():
+            time.sleep(0.01)
+        return super().loss(networks, batch, noise, hyperparameters, step)
+'''
 RESULTS = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
 
 
-def _start(out, arguments=SWEEP):
+def _start(out, arguments, **environment):
     command = [sys.executable, str(ROOT / "run_benchmark.py"), *arguments, "--out", str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    pipes = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, **pipes)
 
 
-def _finish(out):
-    assert main([*SWEEP, "--out", str(out)]) == 0
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """The options of a sweep that can be made to stand still; what it registers in this process goes with it."""
+    plugin = tmp_path_factory.mktemp("plugin") / "held.py"
+    plugin.write_text(HELD)
+    before = [dict(registry) for registry in plugins.REGISTRIES]
+    yield [*SWEEP, "--plugin", str(plugin)]
+    for registry, entries in zip(plugins.REGISTRIES, before, strict=True):
+        registry.clear()
+        registry.update(entries)
+    plugins._loaded.discard(str(plugin.resolve()))
+
+
+def _finish(out, sweep):
+    assert main([*sweep, "--out", str(out)]) == 0
 
 
 def _contents(out):
@@ -47,9 +79,9 @@ def _tables(out):
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
+def unbroken(tmp_path_factory, sweep):
     out = tmp_path_factory.mktemp("unbroken")
-    _finish(out)
+    _finish(out, sweep)
     return out
 
 
@@ -67,8 +99,8 @@ def _assert_as_unbroken(out, unbroken):
     assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith("checkpoint")]
 
 
-def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken):
-    process = _start(tmp_path)
+def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken, sweep):
+    process = _start(tmp_path, sweep, HELD="yes")
     _wait_for(tmp_path, "runs/*/checkpoint-1.bin", process)
     os.kill(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
@@ -76,16 +108,16 @@ def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken
     assert told.splitlines()[-1].startswith("interrupted; the same command goes on")
     assert "Traceback" not in told
     assert list(tmp_path.glob("runs/*/checkpoint-*.bin"))
-    _finish(tmp_path)
+    _finish(tmp_path, sweep)
     _assert_as_unbroken(tmp_path, unbroken)
 
 
-def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken):
-    process = _start(tmp_path)
+def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken, sweep):
+    process = _start(tmp_path, sweep, HELD="yes")
     _wait_for(tmp_path, "runs/*/checkpoint-0.bin", process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    _finish(tmp_path)
+    _finish(tmp_path, sweep)
     _assert_as_unbroken(tmp_path, unbroken)
 
 
