@@ -317,7 +317,8 @@ def score(encoded: Encoded, workplace: Workplace) -> Outcome:
         reason = "; ".join(f"{metric}: {error}" for metric, error in errors.items())
         folder.write_json("status.json", {"state": "finished", "reason": reason})
         folder.clear_progress()
-        notes = [encoded.note, *(f"{name} left out: {told['reason']}" for name, told in left_out.items())]
+        notes = [encoded.note, encoded.table.tell_unseen()]
+        notes += [f"{name} left out: {told['reason']}" for name, told in left_out.items()]
         note = "; ".join(filter(None, notes))
         return Outcome(run_id, finished=not errors, reason=reason, note=note)
     except Exception as error:

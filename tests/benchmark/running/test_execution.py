@@ -320,8 +320,9 @@ def test_what_does_not_apply_is_left_out_once_and_is_no_failure(tmp_path, plugin
     assert outcome.finished
     assert "beta_vae_score left out: beta_vae_score needs at least 2 factors" in outcome.note
     assert "mig left out: factor 'level' takes 40 values in 40 training rows" in outcome.note
+    assert "of 20 test rows some have values that no training row has (20 of factor 'level')" in outcome.note
     assert is_done(spec, place)
-    assert execute([spec], place).__next__().note == ""
+    assert next(execute([spec], place)).note == ""
 
 
 def test_options_of_a_metric_have_columns_of_their_own(finished, tmp_path):
