@@ -15,6 +15,7 @@ from benchmark.cli import main
 from benchmark.plugins import load_plugins
 from benchmark.running.execution import Workplace, execute
 from benchmark.running.isolation import call_isolated
+from benchmark.running.scheduler import run_all
 from benchmark.spec import RunSpec
 from benchmark.storage.store import stored_runs
 
@@ -126,36 +127,39 @@ import os, time
 from methods import register
 from methods.vae import VAE
 
+COUNT = {count!r}
+
 @register("counted")
 class Counted(VAE):
     """Counts how often it is fitted. Reference: none."""
 
     def players(self):
-        return {}
+        return {{}}
 
     def fit(self, networks, images, seed):
-        with open(os.environ["COUNTED"], "a") as file:
-            file.write(f"{os.getpid()}\\n")
+        with open(COUNT, "a") as file:
+            file.write(str(os.getpid()) + "\\n")
         time.sleep(0.3)
 '''
 
 
 @pytest.fixture
-def counted(tmp_path, monkeypatch):
+def counted(tmp_path, plugins_anew):
     """A plugin, and the file that counts how often its method was fitted."""
-    (tmp_path / "counted.py").write_text(COUNTED)
-    monkeypatch.setenv("COUNTED", str(tmp_path / "count"))
+    (tmp_path / "counted.py").write_text(COUNTED.format(count=str(tmp_path / "count")))
     return tmp_path / "counted.py", tmp_path / "count"
 
 
 def test_two_sweeps_on_one_folder_train_each_run_once(tmp_path, counted):
     plugin, count = counted
+    assert load_plugins([plugin]) == []
     out = tmp_path / "out"
-    given = ["--methods", "counted", "--plugin", str(plugin), "--datasets", "dsprites_mini", "--device", "cpu"]
-    given += ["--seeds", "0-3", "--metrics", "mig", "--jobs", "2"]
-    for process in [_start(out, given) for _ in range(2)]:
-        _, told = process.communicate(timeout=300)
-        assert process.returncode == 0, told
+    place = Workplace(out, "cpu", jobs=2, metrics=["mig"], plugins=(plugin,))
+    specs = [RunSpec("counted", dataset="dsprites_mini", seed=seed) for seed in range(4)]
+    with ThreadPoolExecutor(2) as sweeps:
+        told = list(sweeps.map(lambda _: list(run_all(specs, place)), range(2)))
+    assert [sorted(outcome.run_id for outcome in own) for own in told] == [sorted(spec.run_id for spec in specs)] * 2
+    assert all(outcome.finished for own in told for outcome in own)
     assert len(count.read_text().split()) == 4
     assert len(list(stored_runs(out))) == 4
     for folder in stored_runs(out):
@@ -163,8 +167,7 @@ def test_two_sweeps_on_one_folder_train_each_run_once(tmp_path, counted):
         assert folder.sound
 
 
-def _carry_out(plugin, count, out):
-    os.environ["COUNTED"] = str(count)
+def _carry_out(plugin, out):
     load_plugins([plugin])
     spec = RunSpec("counted", dataset="dsprites_mini")
     yield from execute([spec], Workplace(out, "cpu", metrics=["mig"], plugins=[plugin], wait=True))
@@ -173,7 +176,7 @@ def _carry_out(plugin, count, out):
 def test_eight_processes_on_one_run_train_it_once(tmp_path, counted):
     out, logs = tmp_path / "out", [tmp_path / f"log{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        endings = list(pool.map(lambda log: call_isolated(_carry_out, (*counted, out), log), logs))
+        endings = list(pool.map(lambda log: call_isolated(_carry_out, (counted[0], out), log), logs))
     assert [ending.reason for ending in endings] == [""] * 8
     assert all(outcome.finished for ending in endings for outcome in ending.told)
     assert len(counted[1].read_text().split()) == 1
