@@ -208,15 +208,12 @@ def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> 
     from benchmark.scoring import chosen_metrics
 
     named = read_items("metrics", options["metrics"]) if options["metrics"] is not None else ["all"]
-    chosen = chosen_metrics(named)
-    names = [name for name in chosen if options["metrics"] is not None or name not in left_out]
+    names = [name for name in chosen_metrics(named) if options["metrics"] is not None or name not in left_out]
     settings: dict[str, dict[str, list[str]]] = {}
     for owner, name, text in _settings(options["set"]):
         if owner not in methods.REGISTRY:
             settings.setdefault(owner, {})[name] = read_items(f"{owner}.{name}", text)
     for owner in settings:
-        if owner not in chosen:
-            chosen_metrics([owner])  # which says whether there is one
         if owner not in names:
             raise UsageError(f"{owner} has options set, but is not among the metrics; add --metrics {owner}.")
     variants = [

@@ -187,9 +187,9 @@ def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dic
     """
     standing = defaultdict(list)  # by the step from which they go on
     for spec in specs:
-        folder, code = run_folder(workplace.out, spec.run_id), "".join(code_of_run(spec).values())
+        folder = run_folder(workplace.out, spec.run_id)
         checkpoint, damaged = folder.read_checkpoint()
-        if checkpoint and checkpoint.code != code:
+        if checkpoint and checkpoint.code != _code(spec):
             damaged = [*damaged, "its checkpoint was made by other code of a plugin"]
             folder.clear_checkpoints()
             checkpoint = None
@@ -241,10 +241,15 @@ def _train_together(
     return _train(specs[:half], dataset, workplace, notes) | _train(specs[half:], dataset, workplace, notes)
 
 
+def _code(spec: RunSpec) -> str:
+    """What tells the code of plugins that train the run, as a checkpoint holds it."""
+    return "".join(code_of_run(spec).values())
+
+
 def _saver(specs: Pack, workplace: Workplace) -> Save:
     """Keeps checkpoints of the runs every so many seconds."""
     folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
-    codes = ["".join(code_of_run(spec).values()) for spec in specs]
+    codes = [_code(spec) for spec in specs]
     kept = time.monotonic()
 
     def save(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
