@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as TextTable
@@ -18,7 +18,9 @@ from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
     Parser,
     add_plugin,
+    archive_parser,
     check_writable,
+    paper_parser,
     parse,
     read_arrays,
     read_metrics,
@@ -29,13 +31,17 @@ from benchmark.options import (
     read_workplace,
     run_parser,
     score_parser,
+    score_stored_parser,
 )
 from benchmark.plugins import load_plugins
 from benchmark.report import display
 from benchmark.spec import RunSpec, find_method, protocol_digest
 from metrics import Metric, Table
 
-COMMANDS = ("run", "list", "score", "leaderboard", "check")
+if TYPE_CHECKING:
+    from benchmark.running.execution import Outcome  # which brings torch
+
+COMMANDS = ("run", "list", "score", "leaderboard", "check", "archive", "score-stored", "paper")
 LISTS = ("methods", "metrics", "datasets", "presets")
 INTERRUPTED = 130
 KEPT = {  # by a command that is interrupted
@@ -44,6 +50,9 @@ KEPT = {  # by a command that is interrupted
     "score": "nothing was scored",
     "leaderboard": "what was stored is kept; the same command makes the tables",
     "check": "what was checked is told above; nothing is stored",
+    "archive": "what was copied is whole; the same command copies the rest",
+    "score-stored": "what was scored is kept; the same command scores the rest",
+    "paper": "nothing was written",
 }
 COSTS = ("under a second", "seconds", "minutes")  # as metrics declare them
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
@@ -57,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
         command = given.pop(0) if given and given[0] in COMMANDS else "run"
-        commands = {"run": _run, "list": _list, "score": _score, "leaderboard": _leaderboard, "check": _check}
-        return commands[command](given)
+        commands = (_run, _list, _score, _leaderboard, _check, _archive, _score_stored, _paper)
+        return dict(zip(COMMANDS, commands, strict=True))[command](given)
     except UsageError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
@@ -113,6 +122,11 @@ def _run(given: Sequence[str]) -> int:
     with SweepProgress(console, workplace.out, [spec.run_id for spec in todo]) as progress:
         outcomes = progress.follow(run_all(todo, workplace)) if todo else []
     _write_and_print(workplace.out, {_block_of(spec) for spec in specs})
+    return _tell_failed(outcomes)
+
+
+def _tell_failed(outcomes: "Sequence[Outcome]") -> int:
+    """Say how many runs failed; returns the exit code."""
     failed = [outcome for outcome in outcomes if not outcome.finished]
     if failed:
         print(f"{len(failed)} of {len(outcomes)} runs failed; the same command tries them again.", file=sys.stderr)
@@ -213,14 +227,62 @@ def _score_one(metric: Metric, table: Table, seed: int, values: dict[str, dict[s
 def _leaderboard(given: Sequence[str]) -> int:
     parser = Parser(prog="run_benchmark.py leaderboard", allow_abbrev=False)
     parser.add_argument("--out", metavar="DIR", default="results", help="output folder (default: results)")
-    out = read_out(parse(parser, given)["out"])
-    from benchmark.storage.store import RUNS, stored_runs
-
-    if not any(stored_runs(out)):
-        raise UsageError(f"{out / RUNS} holds no runs; name the --out of a run, or run first.")
+    out = _with_runs(parse(parser, given)["out"])
     check_writable(out)
     _write_and_print(out, None)
     return 0
+
+
+def _with_runs(text: str) -> Path:
+    """An output folder that holds runs."""
+    from benchmark.storage.store import RUNS, stored_runs
+
+    out = read_out(text)
+    if not any(stored_runs(out)):
+        raise UsageError(f"{out / RUNS} holds no runs; name the --out of a run, or run first.")
+    return out
+
+
+# --- archive, score-stored -------------------------------------------------------------------------
+
+
+def _archive(given: Sequence[str]) -> int:
+    from benchmark.storage.archive import archive_runs
+    from benchmark.storage.store import RUNS
+
+    options = parse(archive_parser(), given)
+    out, to = _with_runs(options["out"]), read_out(options["to"])
+    if to.exists() and to.samefile(out):
+        raise UsageError(f"--to is {options['to']}, where the runs already are; name another folder.")
+    codes, pictures = (read_whole(name, options[name], 0) for name in ("codes", "pictures"))
+    check_writable(to / RUNS)
+    runs, size = archive_runs(out, to, codes, pictures)
+    _console().print(f"{runs} finished runs, {size / 1e6:.1f} MB", highlight=False)
+    _write_and_print(to, None)
+    return 0
+
+
+def _score_stored(given: Sequence[str]) -> int:
+    from benchmark.running.execution import missing_metrics, read_encoded
+    from benchmark.running.progress import SweepProgress
+    from benchmark.running.scheduler import score_again
+    from benchmark.storage.store import stored_runs
+
+    options = parse(score_stored_parser(), given)
+    plugins = _load_plugins(options)
+    out = _with_runs(options["out"])
+    workplace = replace(read_workplace(options), plugins=plugins)
+    todo = [folder for folder in stored_runs(out) if folder.finished and missing_metrics(folder, workplace)]
+    runs = [run for folder in todo if (run := read_encoded(folder, workplace.data_dir))]
+    console = _console(stderr=True)
+    console.print(f"{len(runs)} runs to score", highlight=False)
+    if len(todo) > len(runs):
+        print(f"{len(todo) - len(runs)} runs keep no codes and stay as they are.", file=sys.stderr)
+    check_writable(out)
+    with SweepProgress(console, out, [run.run_id for run in runs]) as progress:
+        outcomes = progress.follow(score_again(runs, workplace)) if runs else []
+    _write_and_print(out, None)
+    return _tell_failed(outcomes)
 
 
 # --- check -----------------------------------------------------------------------------------------
@@ -241,6 +303,21 @@ def _check(given: Sequence[str]) -> int:
         _console().print(display.checks_table(cls.name, results))
         failed += sum(result.state == "failed" for result in results)
     return 1 if failed else 0
+
+
+# --- paper -----------------------------------------------------------------------------------------
+
+
+def _paper(given: Sequence[str]) -> int:
+    from benchmark.report.paper import write_paper
+
+    options = parse(paper_parser(), given)
+    outs = [_with_runs(out) for out in options["outs"]]
+    check_writable(outs[0])
+    workplace = read_workplace(options)
+    written = write_paper(outs, workplace.data_dir, workplace.jobs)
+    print(one_line(f"the paper's table: {written / 'README.md'}, {written / 'settings.png'}"))
+    return 0
 
 
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:

@@ -35,7 +35,7 @@ ARRAYS = ("codes", "factors", "codes_test", "factors_test", "factor_names")
 DEFAULTS: dict[str, Any] = {
     "methods": "vae,betavae",
     "datasets": "dsprites",
-    "seeds": "0",
+    "seeds": "0-2",
     "preset": "quick",
     "metrics": None,
     "device": "auto",
@@ -49,6 +49,8 @@ DEFAULTS: dict[str, Any] = {
     "json": False,
     "again": False,
     "dry_run": False,
+    "codes": "3",
+    "pictures": "1",
 }
 
 
@@ -66,7 +68,10 @@ def run_parser() -> Parser:
         usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
         "       run_benchmark.py score FILE.npz [--metrics A,B] [--bin-factors N] [--json]\n"
         "       run_benchmark.py leaderboard [--out DIR]\n"
-        "       run_benchmark.py check METHOD [--plugin FILE.py]",
+        "       run_benchmark.py check METHOD [--plugin FILE.py]\n"
+        "       run_benchmark.py archive --to DIR [--out DIR] [--codes 3] [--pictures 1]\n"
+        "       run_benchmark.py score-stored DIR [--metrics A,B]\n"
+        "       run_benchmark.py paper DIR [DIR ...]",
         description="Train methods over their hyperparameters, score every model, write tables and plots.",
         allow_abbrev=False,
     )
@@ -76,7 +81,7 @@ def run_parser() -> Parser:
     told = "values of one hyperparameter, or of one option of a metric; may be repeated"
     add("--set", metavar="METHOD.NAME=V,V", action="append", help=told)
     add("--datasets", metavar="A,B", help="data sets (default: dsprites)")
-    add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0)")
+    add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0-2)")
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
     add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but the preset's slow ones)")
@@ -108,6 +113,44 @@ def score_parser() -> Parser:
     add("--seed", help="seed of every metric's random stream (default: 0)")
     add("--json", action="store_true", default=None, help="print one JSON object")
     add_plugin(parser)
+    return parser
+
+
+def archive_parser() -> Parser:
+    """What `archive` takes."""
+    told = "Copy finished runs without their models: enough for tables, figures and new metrics."
+    parser = Parser(prog="run_benchmark.py archive", description=told, allow_abbrev=False)
+    add = parser.add_argument
+    add("--to", metavar="DIR", required=True, help="output folder that takes them")
+    add("--out", metavar="DIR", help="output folder of the runs (default: results)")
+    add("--codes", metavar="N", help="seeds of each configuration that keep the codes of their rows (default: 3)")
+    add("--pictures", metavar="N", help="seeds of each configuration that keep pictures and history (default: 1)")
+    return parser
+
+
+def score_stored_parser() -> Parser:
+    """What `score-stored` takes."""
+    told = "Score the finished runs of a folder by the codes that they keep; nothing is trained."
+    parser = Parser(prog="run_benchmark.py score-stored", description=told, allow_abbrev=False)
+    add = parser.add_argument
+    add("out", metavar="DIR", help="output folder of the runs")
+    add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but quick's slow ones)")
+    add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
+    add("--jobs", help="runs side by side (default: the number of cores)")
+    add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
+    add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
+    add_plugin(parser)
+    return parser
+
+
+def paper_parser() -> Parser:
+    """What `paper` takes."""
+    told = "The beta-VAE paper's table, by its protocol, from the codes that stored runs keep."
+    parser = Parser(prog="run_benchmark.py paper", description=told, allow_abbrev=False)
+    add = parser.add_argument
+    add("outs", metavar="DIR", nargs="+", help="output folders of runs, the first of which takes the page")
+    add("--jobs", help="runs side by side (default: the number of cores)")
+    add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
     return parser
 
 
@@ -370,6 +413,7 @@ def read_workplace(options: Mapping[str, Any]) -> "Workplace":
         out=read_out(options["out"]),
         device=device,
         jobs=jobs,
+        shared="jobs" not in options,
         threads=threads,
         data_dir=_data_dir(options),
         metrics=tuple(read_metrics(options, PRESETS[options["preset"]].left_out)),

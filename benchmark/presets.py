@@ -33,7 +33,16 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(
-        summary="the study's networks on a budget of minutes: see what beta does, not what a method can reach",
+        summary="small fully connected networks: what beta does, in minutes on a laptop (results/exploration)",
+        architecture="small_fc",
+        latents=10,
+        steps=3_000,
+        batch=64,
+        optimiser=Optimiser("Adam", lr=1e-3),
+        left_out=("dci", "downstream"),
+    ),
+    "study_quick": Preset(
+        summary="the study's networks on a small budget, at ten times its rate: to try its set-up, no more",
         architecture="locatello2019",
         latents=10,
         steps=1_500,

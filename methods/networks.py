@@ -4,7 +4,7 @@ The papers' images are of 64 x 64 pixels. Convolutions take others of at least 1
 of 16 are filled up with zeros to the next one, and what is decoded is cut. Fully connected layers take any size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from methods.base import ImageShape
 
+SMALL = (256, 256)  # units of hidden layers
 CELL = 16  # pixels a side of which four layers of stride 2 leave one
 
 
@@ -109,32 +110,33 @@ def fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
 
     Reference: Higgins et al. 2017, appendix A.1, Table 1 (2D shapes).
     """
-    return _initialised(
-        nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(prod(image_shape), 1200),
-            nn.ReLU(inplace=True),
-            nn.Linear(1200, 1200),
-            nn.ReLU(inplace=True),
-            nn.Linear(1200, outputs),
-        )
-    )
+    return _perceptron([prod(image_shape), 1200, 1200, outputs], nn.ReLU, before=nn.Flatten())
 
 
 def fc_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
     """Codes (B, latents) -> logits (B, C, H, W): three hidden layers of 1200, tanh (same reference)."""
-    return _initialised(
-        nn.Sequential(
-            nn.Linear(latents, 1200),
-            nn.Tanh(),
-            nn.Linear(1200, 1200),
-            nn.Tanh(),
-            nn.Linear(1200, 1200),
-            nn.Tanh(),
-            nn.Linear(1200, prod(image_shape)),
-            nn.Unflatten(1, image_shape),
-        )
-    )
+    widths = [latents, 1200, 1200, 1200, prod(image_shape)]
+    return _perceptron(widths, nn.Tanh, after=nn.Unflatten(1, image_shape))
+
+
+def small_fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
+    """Images (B, C, H, W) -> (B, outputs): two hidden layers of 256, ReLU. Ours, for processors without a GPU."""
+    return _perceptron([prod(image_shape), *SMALL, outputs], nn.ReLU, before=nn.Flatten())
+
+
+def small_fc_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
+    """Codes (B, latents) -> logits (B, C, H, W): the encoder's mirror."""
+    return _perceptron([latents, *SMALL, prod(image_shape)], nn.ReLU, after=nn.Unflatten(1, image_shape))
+
+
+def _perceptron(
+    widths: Sequence[int], activation: type[nn.Module], before: nn.Module | None = None, after: nn.Module | None = None
+) -> nn.Module:
+    """Linear layers of those widths, inputs first and outputs last, with the activation between them."""
+    layers: list[nn.Module] = [] if before is None else [before]
+    for number, (inputs, outputs) in enumerate(pairwise(widths)):
+        layers += ([activation()] if number else []) + [nn.Linear(inputs, outputs)]
+    return _initialised(nn.Sequential(*layers, *([] if after is None else [after])))
 
 
 def discriminator(inputs: int) -> nn.Module:
@@ -170,4 +172,5 @@ HIGGINS_LOG_VARIANCES = (-30.0, 10.0)
 ARCHITECTURES = {
     "locatello2019": Architecture(conv_encoder, conv_decoder),
     "higgins2017": Architecture(fc_encoder, fc_decoder, HIGGINS_LOG_VARIANCES),
+    "small_fc": Architecture(small_fc_encoder, small_fc_decoder),
 }

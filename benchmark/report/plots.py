@@ -21,6 +21,7 @@ from PIL import Image
 
 from benchmark import datasets
 from benchmark.presets import PRESETS
+from benchmark.report import story
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
 from benchmark.spec import RunSpec, file_name, protocol_digest
@@ -40,6 +41,7 @@ DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarit
 MARKERS = "osD^vP*X<>phd8H"
 KL_PER_LATENT = "kl_per_latent_"
 GRID = ".8"
+UNSATURATED = ("beta_vae_score.at_5_pairs",)  # drawn beside the headlines, of which one is at its ceiling
 BETA_COLOURS = "viridis"
 RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
 
@@ -47,9 +49,10 @@ RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
 def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
     """Draw every figure of the stored runs into `<out>/plots`; returns the paths.
 
-    For each block (data set, source, preset, steps) a folder with `scores.png`, `score_against_beta.png`,
-    `trade_off.png`, `kl_per_latent.png`, `traversals.png` and `reconstructions.png`. Each carries a digest
-    of what it was drawn from, and is left as it is while that stays.
+    For each block (data set, source, preset, steps) a folder with `what_beta_does.png`, `scores.png`,
+    `score_against_beta.png`, `trade_off.png`, `kl_per_latent.png`, `traversals.png` and `reconstructions.png`, as
+    far as its runs have what they show. Each carries a digest of what it was drawn from, and is left as it is
+    while that stays.
     """
     paths = []
     finished = runs[runs["state"] == "finished"]
@@ -57,6 +60,7 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
         rows = board.merge(pd.DataFrame([keys], columns=BLOCK), on=BLOCK)
         compared = _first_runs(out, block, rows)
         pictures: dict[str, Callable[[], Figure | Image.Image | None]] = {
+            "what_beta_does.png": partial(story.draw_story, out, block, rows),
             "scores.png": partial(draw_scores, block, rows),
             "score_against_beta.png": partial(draw_score_against_beta, block, rows),
             "trade_off.png": partial(draw_trade_off, block),
@@ -73,21 +77,24 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
 def _digest(block: pd.DataFrame) -> str:
     """Tells whether the same runs were drawn by the same code."""
     rows = pd.util.hash_pandas_object(block, index=False).to_numpy()
-    return hashlib.sha256(rows.tobytes() + Path(__file__).read_bytes()).hexdigest()
+    code = b"".join(Path(module).read_bytes() for module in (__file__, story.__file__))
+    return hashlib.sha256(rows.tobytes() + code).hexdigest()
 
 
 def _save(drawn: Figure | Image.Image | None, path: Path, digest: str) -> bool:
     """Write what is drawn, if anything is."""
-    if isinstance(drawn, Figure):
-        canvas = FigureCanvasAgg(drawn)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # names are the users' own
-            canvas.draw()  # type: ignore[no-untyped-call]
-        rgba = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        drawn = Image.fromarray(rgba).convert("RGB")
     if drawn is not None:
-        save_picture(drawn, path, digest)
+        save_picture(as_picture(drawn) if isinstance(drawn, Figure) else drawn, path, digest)
     return drawn is not None
+
+
+def as_picture(figure: Figure) -> Image.Image:
+    """The figure's pixels."""
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names are the users' own
+        canvas.draw()  # type: ignore[no-untyped-call]
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
 
 
 def block_name(block: pd.DataFrame) -> str:
@@ -268,10 +275,13 @@ def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
 
 
 def _score_labels(block: pd.DataFrame) -> dict[str, str]:
-    """The headlines that are ranked, each with a label for its axis."""
-    ranked = block[block["direction"] != 0].drop_duplicates("metric").sort_values("metric")
-    better = np.where(ranked["direction"] > 0, "higher", "lower")
-    return {str(name): f"score ({word} is better)" for name, word in zip(ranked["metric"], better, strict=True)}
+    """The headlines that are ranked, and what stands for one at its ceiling, each with a label for its axis."""
+    each = block.drop_duplicates("metric").astype({"metric": "str"}).set_index("metric")["direction"]
+    better = {name: direction for name, direction in each.items() if direction or name in UNSATURATED}
+    return {
+        name: f"score ({'lower' if direction < 0 else 'higher'} is better)"
+        for name, direction in sorted(better.items())
+    }
 
 
 def _score_limits(scores: pd.Series) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -21,13 +22,14 @@ from benchmark.plugins import load_plugins, present_code, scored_by_other_code, 
 from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
 from benchmark.scoring.applying import apply_metric, chosen_metrics
-from benchmark.scoring.encoding import encode_probe, encode_table, measure, rows_of_run
+from benchmark.scoring.encoding import Rows, as_table, encode_probe, encode_table, measure, rows_of_run
 from benchmark.scoring.pictures import draw_pictures, picture_run
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder, run_folder
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.harness import Save, Training, build, choose_device, train_pack
 from metrics import Table
+from metrics.base import WIDE
 
 PROGRESS_SECONDS = 1.0
 
@@ -39,6 +41,8 @@ class Workplace:
     """Where and how runs are carried out; nothing here changes a result beyond rounding.
 
     Attributes:
+        jobs: runs side by side.
+        shared: a few more than `jobs` may share the cores when the last ones wait.
         threads: of each run; the order of additions, and so the last digits, depend on it.
         pack: the most runs that are trained together; None lets the device decide.
         plugins: files to load in every process that carries out runs.
@@ -53,6 +57,7 @@ class Workplace:
     out: Path
     device: str = "auto"
     jobs: int = 1
+    shared: bool = False
     threads: int = 1
     data_dir: Path | None = None
     metrics: Sequence[str] = ("all",)
@@ -87,20 +92,17 @@ class Outcome:
 class Encoded:
     """A trained run's codes and measures: what is left to do needs no device."""
 
-    spec: RunSpec
+    run_id: str
+    seed: int
     table: Table
     measures: dict[str, float]
     note: str = ""
-
-    @property
-    def run_id(self) -> str:
-        return self.spec.run_id
 
 
 def is_done(spec: RunSpec, workplace: Workplace) -> bool:
     """Whether the run has finished with every metric of this workplace at its present version."""
     folder = run_folder(workplace.out, spec.run_id)
-    if not folder.finished or _missing_metrics(folder, workplace):
+    if not folder.finished or missing_metrics(folder, workplace):
         return False
     return not (workplace.again and _trained_otherwise(spec, folder))
 
@@ -294,11 +296,31 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
     measures = folder.read_json("scores.json").get("measures")
     if not folder.probed:
         folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
+    table = encode_table(method, networks, dataset, rows)
+    if not folder.keeps_codes and table.codes.shape[1] <= WIDE:
+        folder.write_codes(np.concatenate([table.codes, table.codes_test]), rows.all)
     if measures is None:
         folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
         measures = measure(method, networks, dataset, rows, spec)
         picture_run(folder, measures)
-    return Encoded(spec, encode_table(method, networks, dataset, rows), measures, note)
+    return Encoded(spec.run_id, spec.seed, table, measures, note)
+
+
+def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
+    """A finished run as its stored codes have it, which are rounded; None where it keeps none.
+
+    Its method need not be there, nor be what it was.
+    """
+    stored, spec = folder.read_arrays("codes.npz"), folder.read_json("spec.json")
+    scores = folder.read_json("scores.json")
+    if not (stored and folder.finished and scores.get("rows") and spec.get("dataset") in datasets.REGISTRY):
+        return None
+    first, rows = scores["rows"]["train"], stored["rows"]
+    dataset = datasets.load(spec["dataset"], "cpu", data_dir)
+    if not first < len(rows) or rows.max() >= len(dataset):
+        return None
+    table = as_table(stored["codes"].astype(np.float32), dataset, Rows(rows[:first], rows[first:]))
+    return Encoded(folder.path.name, spec["seed"], table, scores["measures"])
 
 
 def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
@@ -306,8 +328,9 @@ def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Out
     load_plugins(workplace.plugins)
     for encoded in runs:
         with ExitStack() as locks:
-            run_folder(workplace.out, encoded.run_id).lock(locks, True, isolation.interrupted)
-            if is_done(encoded.spec, workplace):  # another sweep's work
+            folder = run_folder(workplace.out, encoded.run_id)
+            folder.lock(locks, True, isolation.interrupted)
+            if folder.finished and not missing_metrics(folder, workplace):  # another sweep's work
                 yield Outcome(encoded.run_id, finished=True, note=encoded.note)
             else:
                 yield score(encoded, workplace)
@@ -342,14 +365,14 @@ def _score(
     stored, left_out = scores.get("metrics", {}), scores.get("left_out", {})
     errors: dict[str, str] = {}
     unsuited: dict[str, dict[str, Any]] = {}
-    missing = _missing_metrics(folder, workplace, encoded.table.codes.shape[1])
+    missing = missing_metrics(folder, workplace, encoded.table.codes.shape[1])
     for name, metric in chosen_metrics(missing).items():
         stored.pop(name, None)
         if reason := metric.unsuited(encoded.table):
             unsuited[name] = {"version": metric.version, "reason": reason}
             continue
         try:
-            scored = apply_metric(metric, encoded.table, encoded.spec.seed)
+            scored = apply_metric(metric, encoded.table, encoded.seed)
             code = present_code(metrics.REGISTRY, metric.base) or ""
             stored[name] = scored | {"packages": package_versions(), "code": code}
         except Exception as error:
@@ -365,7 +388,7 @@ def _score(
     return errors, unsuited
 
 
-def _missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
+def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
     """The metrics that are wanted, take so many codes and are not stored as they are at present."""
     scores = folder.read_json("scores.json")
     codes, stored = codes or scores.get("codes", 0), scores.get("left_out", {}) | scores.get("metrics", {})

@@ -1,19 +1,29 @@
 """Spreads the packs of a sweep over processes of their own: on this machine's cores, beside a GPU, or on a cluster."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 
 from benchmark import datasets
 from benchmark.datasets.contract import check_dataset
 from benchmark.running import isolation
 from benchmark.running.cluster import map_on_cluster
-from benchmark.running.execution import Outcome, Pack, Workplace, execute, fail, score_encoded, train_and_encode
+from benchmark.running.execution import (
+    Encoded,
+    Outcome,
+    Pack,
+    Workplace,
+    execute,
+    fail,
+    score_encoded,
+    train_and_encode,
+)
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 from benchmark.training.harness import choose_device, find_objection, make_method
@@ -79,17 +89,26 @@ def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]
 
 
 def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
-    """Each pack trained and scored in a process of its own, some at a time."""
+    """Each pack trained and scored in a process of its own, `jobs` at a time.
+
+    Where the cores may be shared and fewer packs wait than there are jobs, they start at once: three runs on two cores
+    take the time of one and a half, where one after the other the last would have one core and the other none.
+    """
     isolation.stopping.clear()
-    parallel = Parallel(
-        n_jobs=min(workplace.jobs, len(packs)), backend="threading", return_as="generator_unordered", batch_size=1
-    )
-    try:
-        for outcomes in parallel(delayed(carry_out)(pack, workplace) for pack in packs):
-            yield from outcomes
-    except BaseException:  # the user's interrupt, above all
-        isolation.stop_all()
-        raise
+    waiting = deque(packs)
+    running: set[Future[list[Outcome]]] = set()
+    most = 2 * workplace.jobs - 1 if workplace.shared else workplace.jobs
+    with ThreadPoolExecutor(most) as pool:
+        try:
+            while waiting or running:
+                while waiting and len(running) < (most if len(waiting) < workplace.jobs else workplace.jobs):
+                    running.add(pool.submit(carry_out, waiting.popleft(), workplace))
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    yield from future.result()
+        except BaseException:  # the user's interrupt, above all
+            isolation.stop_all()
+            raise
 
 
 def run_on_cluster(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
@@ -118,6 +137,19 @@ def score_beside_training(packs: Sequence[Pack], workplace: Workplace) -> Iterat
                         yield run
                     else:
                         pending.add(scorers.submit(_alone, score_encoded, [run], workplace, SCORING_LOG))
+        except BaseException:
+            isolation.stop_all()
+            raise
+
+
+def score_again(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
+    """Runs that are encoded already scored with what is missing, each in a process of its own."""
+    isolation.stopping.clear()
+    with ThreadPoolExecutor(workplace.jobs) as scorers:
+        pending = [scorers.submit(_alone, score_encoded, [run], workplace, SCORING_LOG) for run in runs]
+        try:
+            for future in as_completed(pending):
+                yield from future.result()
         except BaseException:
             isolation.stop_all()
             raise

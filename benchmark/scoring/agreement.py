@@ -24,9 +24,7 @@ def compare_models(out: Path) -> None:
     groups = defaultdict(list)
     for folder in stored_runs(out):
         if folder.finished and folder.probed:
-            specification = folder.read_json("spec.json")
-            specification.pop("seed", None)
-            groups[repr(sorted(specification.items()))].append(folder)
+            groups[folder.configuration].append(folder)
     for folders in groups.values():
         _compare(folders)
 

@@ -62,7 +62,7 @@ def encode_rows(encode: Encode, dataset: FactorDataset, rows: Rows) -> Table:
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
         raise ValueError(f"the encoder gives {widths[0]} codes for some images and {widths[-1]} for others.")
-    return _table(np.concatenate(parts), dataset, rows)
+    return as_table(np.concatenate(parts), dataset, rows)
 
 
 def _as_codes(given: Any, images: int) -> np.ndarray:
@@ -96,7 +96,8 @@ def _few(parts: Sequence[str]) -> str:
     return ", ".join([*parts[:FEW], *(["..."] if len(parts) > FEW else [])]) or "nothing"
 
 
-def _table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
+def as_table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
+    """Codes (N, D) of all the rows, those of training first, and their factors."""
     factors = dataset.factors(rows.all).cpu().numpy()
     n = len(rows.train)
     return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names)
@@ -104,7 +105,7 @@ def _table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
 
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows, encoded by a trained method in float32."""
-    return _table(_represent(method, networks, dataset, rows.all), dataset, rows)
+    return as_table(_represent(method, networks, dataset, rows.all), dataset, rows)
 
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:

@@ -113,8 +113,10 @@ def are_sound_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> bool:
         return False  # but the bytes of a member that is no array
     if name == "pictures.npz":
         return _are_pictures(arrays)
-    codes = arrays.get("codes")
-    return name != "probe.npz" or (codes is not None and _are_codes(codes))
+    if name not in ("probe.npz", "codes.npz"):
+        return True
+    codes, rows = arrays.get("codes"), arrays.get("rows")
+    return codes is not None and _are_codes(codes) and (name == "probe.npz" or _are_rows(rows, len(codes)))
 
 
 def is_sound_history(history: pd.DataFrame) -> bool:
@@ -137,3 +139,8 @@ def _are_codes(codes: np.ndarray) -> bool:
     """Codes of at least two images, (N, D)."""
     numbers = codes.dtype.kind == "f" and codes.ndim == 2 and len(codes) > 1 and codes.size > 0
     return bool(numbers and float(np.abs(codes).max()) <= GREATEST)
+
+
+def _are_rows(rows: np.ndarray | None, count: int) -> bool:
+    """Indices of so many images of a data set."""
+    return rows is not None and rows.shape == (count,) and rows.dtype.kind in "iu" and bool((rows >= 0).all())

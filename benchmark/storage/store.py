@@ -56,8 +56,9 @@ class RunFolder:
     """The folder of one run.
 
     spec.json: what the run is. history.csv, model.safetensors, environment.json (written last of
-    these): its training. scores.json, pictures.npz, probe.npz: its scores, images, and codes to
-    compare it by. status.json, written last of all: whether it finished or why it failed.
+    these): its training. scores.json, pictures.npz, probe.npz, codes.npz: its scores, images, codes to
+    compare it by, and those that were scored, rounded. status.json, written last of all: whether it
+    finished or why it failed.
     checkpoint-0.bin and checkpoint-1.bin, while it trains: where it stands.
     agreement.json: how well it agrees with the other runs of its configuration. progress.json
     stands there while it runs.
@@ -76,8 +77,20 @@ class RunFolder:
         return (self.path / "probe.npz").is_file()
 
     @property
+    def keeps_codes(self) -> bool:
+        """Whether the codes of its scored rows are stored."""
+        return (self.path / "codes.npz").is_file()
+
+    @property
     def finished(self) -> bool:
         return self.read_json("status.json").get("state") == "finished"
+
+    @property
+    def configuration(self) -> str:
+        """What the run is but for its seed."""
+        specification = self.read_json("spec.json")
+        specification.pop("seed", None)
+        return repr(sorted(specification.items()))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The JSON object in that file; empty where there is no such file or it is damaged."""
@@ -154,6 +167,13 @@ class RunFolder:
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         write_atomically(self.path / name, content.getvalue())
+
+    def write_codes(self, codes: np.ndarray, rows: np.ndarray) -> None:
+        """Keep the codes (N, D) of the data set's rows (N,), in float16 where it holds their size, else in float32."""
+        with np.errstate(over="ignore"):
+            half = codes.astype(np.float16)
+        kept = half if np.isfinite(half).all() else codes.astype(np.float32)
+        self.write_arrays("codes.npz", {"codes": kept, "rows": rows.astype(np.int32)})
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays in that file by name, none where there is no such file or it is damaged."""

@@ -24,7 +24,7 @@ def small_networks(monkeypatch):
         layers = nn.Linear(latents, WIDTH), nn.ReLU(), nn.Linear(WIDTH, prod(image_shape))
         return nn.Sequential(*layers, nn.Unflatten(1, image_shape))
 
-    monkeypatch.setitem(ARCHITECTURES, "locatello2019", Architecture(encoder, decoder))
+    monkeypatch.setitem(ARCHITECTURES, "small_fc", Architecture(encoder, decoder))
 
 
 class _Small(FactorDataset):

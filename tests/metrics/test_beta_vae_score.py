@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from metrics import REGISTRY, Table
-from metrics.beta_vae_score import beta_vae_score
+from metrics.beta_vae_score import _descend, _draw_points, beta_vae_score
 
 SIZES = (3, 6, 40, 32, 32)
 NAMES = ("shape", "scale", "orientation", "position_x", "position_y")
@@ -44,7 +45,8 @@ def test_noise_scores_chance():
         beta_vae_score(_table(lambda f: rng.normal(size=(len(f), 10)), 3000), rng, train_points=1000, test_points=1000)
         for _ in range(12)
     ]
-    for name, chance in (("score", 0.2), ("without_shape", 0.25)):
+    chances = {"score": 0.2, "without_shape": 0.25, "at_5_pairs": 0.2, "at_5_pairs_without_shape": 0.25}
+    for name, chance in chances.items():
         sample = np.array([values[name] for values in scores])
         assert abs(sample.mean() - chance) < 3 * sample.std(ddof=1) / np.sqrt(len(sample)), name
     assert scores[0]["chance"] == 0.2
@@ -95,7 +97,7 @@ def test_against_the_papers_own_procedure():
 def test_without_a_factor_named_shape_there_is_one_score():
     factors = _factors(600)[:, 1:3]
     values = beta_vae_score(Table(factors, factors), np.random.default_rng(0), train_points=200, test_points=200)
-    assert set(values) == {"score", "chance", "recall_factor_0", "recall_factor_1"}
+    assert set(values) == {"score", "chance", "recall_factor_0", "recall_factor_1", "at_5_pairs"}
 
 
 def test_it_tests_on_the_test_rows():
@@ -119,8 +121,59 @@ def test_unmatched_rows_are_refused():
         beta_vae_score(Table(factors, factors), np.random.default_rng(0))
 
 
+def test_fewer_pairs_leave_room_above():
+    """Over 64 pairs a rotation is nearly perfect, over 5 far from it; values at 5 do not depend on `pairs`."""
+    table = _table(_rotated)
+    few, many = (beta_vae_score(table, np.random.default_rng(0), pairs=pairs) for pairs in (5, 64))
+    assert many["without_shape"] > 0.95
+    for values in (few, many):
+        assert values["at_5_pairs"] == pytest.approx(few["score"], abs=0.03)
+        assert values["at_5_pairs_without_shape"] == pytest.approx(few["without_shape"], abs=0.03)
+    assert few["without_shape"] < many["without_shape"] - 0.1
+
+
+def test_values_at_five_pairs_are_drawn_after_the_others():
+    """So that the headline is what it was before they were there."""
+    table = _table(_rotated, 3000)
+    points, shared = _draw_points(table.codes, table.factors, range(5), 64, 500, rng := np.random.default_rng(7))
+    classifier = LogisticRegression(max_iter=1000).fit(points, shared)
+    points, shared = _draw_points(table.codes_test, table.factors_test, range(5), 64, 400, rng)
+    values = beta_vae_score(table, np.random.default_rng(7), train_points=500, test_points=400)
+    assert values["score"] == classifier.score(points, shared)
+
+
+def test_the_paper_kind_of_classifier_is_torchs_adagrad():
+    rng = np.random.default_rng(0)
+    shared = rng.choice([0, 2, 4], 300)
+    points = rng.normal(size=(300, 6)) + 3 * np.eye(6)[shared]
+    layer = torch.nn.Linear(6, 3, dtype=torch.float64)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    optimiser = torch.optim.Adagrad(layer.parameters(), lr=0.01, initial_accumulator_value=0.1, eps=0)
+    for batch in np.random.default_rng(1).integers(300, size=(50, 10)):
+        logits = layer(torch.from_numpy(points[batch]))
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(shared[batch] // 2))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    fresh = rng.normal(size=(1000, 6))
+    expected = 2 * layer(torch.from_numpy(fresh)).argmax(1).numpy()
+    predict = _descend(points, shared, 50, np.random.default_rng(1))
+    np.testing.assert_array_equal(predict(fresh), expected)
+
+
+def test_the_paper_kind_of_classifier_comes_near_the_converged_one():
+    table = _table(_rotated)
+    converged, few, many = (
+        beta_vae_score(table, np.random.default_rng(0), pairs=5, **options)["score"]
+        for options in ({}, {"classifier": "adagrad", "classifier_steps": 100}, {"classifier": "adagrad"})
+    )
+    assert few < many <= converged + 0.01
+
+
 def test_what_is_declared():
     metric = REGISTRY["beta_vae_score"]
     assert metric.higher_is_better
     assert metric.range == (0, 1)
-    assert metric.columns == ("score", "without_shape")
+    assert metric.columns == ("score", "without_shape", "at_5_pairs", "at_5_pairs_without_shape")
+    assert metric.version == 2

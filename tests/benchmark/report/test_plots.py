@@ -13,7 +13,15 @@ from benchmark.scoring.pictures import HEADER, MARGIN, draw_reconstructions
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder, stored_runs
 
-FIGURES = ("scores", "score_against_beta", "trade_off", "kl_per_latent", "traversals", "reconstructions")
+FIGURES = (
+    "what_beta_does",
+    "scores",
+    "score_against_beta",
+    "trade_off",
+    "kl_per_latent",
+    "traversals",
+    "reconstructions",
+)
 METRICS = ("beta_vae_score", "gaussian_wasserstein_correlation", "irs", "mig")
 
 
@@ -25,7 +33,9 @@ def _folder(out):
 def drawn(tmp_path_factory):
     out = tmp_path_factory.mktemp("plots")
     specs = [RunSpec("vae", dataset="dsprites_mini", steps=3)]
-    specs += [RunSpec("betavae", {"beta": 4}, "dsprites_mini", steps=3, seed=seed) for seed in (0, 1)]
+    specs += [
+        RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=3, seed=seed) for beta in (4, 16) for seed in (0, 1)
+    ]
     specs += [RunSpec(name, dataset="dsprites_mini", steps=3) for name in ("ground_truth", "dipvae_i")]
     assert all(outcome.finished for outcome in run_all(specs, Workplace(out, device="cpu", metrics=METRICS)))
     return out, draw_all(out, *write_tables(out))
@@ -82,7 +92,7 @@ def test_of_many_configurations_some_are_drawn(drawn, monkeypatch):
     monkeypatch.setattr(plots, "COMPARED", 3)
     runs, board = write_tables(out)
     figure = plots.draw_scores(runs, board)
-    assert "the best 2 of 4 configurations" in figure.get_suptitle()
+    assert "the best 2 of 5 configurations" in figure.get_suptitle()
     assert len(figure.axes[0].get_yticklabels()) == 2
     chosen = list(plots._first_runs(out, runs, board))
     assert chosen[0] == "vae"  # of the least beta

@@ -1,4 +1,4 @@
-"""The quick protocol with batches of four, which show as much of a training loop as batches of 64 do."""
+"""The study's networks with batches of four, which show as much of a training loop as batches of 64 do."""
 
 from dataclasses import replace
 
@@ -10,5 +10,5 @@ from benchmark import presets
 @pytest.fixture(scope="module", autouse=True)
 def _small_batches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["quick"], batch=4))
+        patch.setitem(presets.PRESETS, "small", replace(presets.PRESETS["study_quick"], batch=4))
         yield

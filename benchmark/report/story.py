@@ -1,0 +1,162 @@
+"""One figure that says what beta buys and what it costs: traversals beside the scores, and the price below them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark import datasets
+from benchmark.scoring.pictures import TRAVERSED
+from benchmark.storage.store import RunFolder, run_folder
+
+TOLD = "betavae"  # of whom it is told, where it is there
+WIDTH, HEIGHT = 15.5, 6.6  # inches
+DPI = 110
+SCORES = {  # that are drawn, where they are there
+    "beta_vae_score.at_5_pairs_without_shape": "beta-VAE score (5 pairs, 4 factors)",
+    "beta_vae_score.at_5_pairs": "beta-VAE score (5 pairs)",
+    "dci_fast": "DCI disentanglement",
+    "mig": "MIG",
+}
+MOST_SCORES = 3
+IN_USE = 0.1  # nats from the prior, from which on a latent is told of
+MOST_LATENTS = 8  # whose traversals are drawn
+GAP = 3  # pixels between images
+
+
+def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+    """Traversals at the least, the best and the greatest beta; scores, reconstruction and latents in use against beta.
+
+    The best beta is that of the highest mean of the scores that are drawn. None where no method has runs at two betas.
+    """
+    summary = _summary(board)
+    names = [name for name in SCORES if f"{name}_mean" in summary and summary[f"{name}_n"].any()][:MOST_SCORES]
+    if len(summary) < 2 or not names or "reconstruction_mean" not in summary:
+        return None
+    best = int(np.argmax(summary[[f"{name}_mean" for name in names]].mean(axis=1)))
+    shown = sorted({0, best, len(summary) - 1})
+    method = summary["method"].iloc[0]
+    runs = block[(block["method"] == method) & (block["metric"] != "")]
+    sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI)
+    grid = figure.add_gridspec(1, 2, width_ratios=(len(shown), 1.5), left=0.045, right=0.945, wspace=0.16)
+    panels = grid[0].subgridspec(1, len(shown), wspace=0.12)
+    for place, row in enumerate(shown):
+        axis = figure.add_subplot(panels[place])
+        _draw_traversals(axis, out, runs, summary.iloc[row], best=row == best)
+    halves = grid[1].subgridspec(2, 1, hspace=0.12)
+    above = figure.add_subplot(halves[0])
+    _draw_scores(above, runs, summary, names)
+    _draw_price(figure.add_subplot(halves[1], sharex=above), runs, summary, _factors(block))
+    above.tick_params(labelbottom=False)
+    dataset, source, preset, steps = (block[name].iloc[0] for name in ("dataset", "source", "preset", "steps"))
+    seeds = runs["seed"].nunique()
+    told = f"{dataset} ({source}), {preset}: {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
+    figure.suptitle(f"What beta buys and what it costs — {method} on {told}", y=0.975)
+    figure.subplots_adjust(top=0.86, bottom=0.09)
+    return figure
+
+
+def _summary(board: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one method whose betas are constants, ascending, one a beta; none where it has no two of them."""
+    rows = board[board["rank"].notna() & board.get("beta_mean", pd.Series(np.nan, board.index)).notna()]
+    if rows.empty:
+        return rows
+    rows = rows[(rows["beta_std"].fillna(0) == 0) & (rows["beta_mean"] > 0)]
+    counts = rows.groupby("method")["beta_mean"].nunique()
+    counts = counts[counts > 1]
+    if counts.empty:
+        return rows.iloc[:0]
+    method = TOLD if TOLD in counts else counts.idxmax()
+    return rows[rows["method"] == method].sort_values(["beta_mean", "rank"]).drop_duplicates("beta_mean")
+
+
+def _factors(block: pd.DataFrame) -> int | None:
+    """How many factors of the data set vary, where it is registered."""
+    name = str(block["dataset"].iloc[0])
+    return sum(size > 1 for size in datasets.load(name).factor_sizes) if name in datasets.REGISTRY else None
+
+
+def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, best: bool) -> None:
+    """A row a latent in use, by descending KL, of the lowest seed's model: from -3 to 3."""
+    own = runs[runs["hyperparameters"] == row["hyperparameters"]].sort_values("seed")
+    folder = run_folder(out, str(own["run"].iloc[0]))
+    image, kept, left_out = _traversals(folder)
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
+    axis.set_anchor("N")
+    axis.set_axis_off()
+    side = image.shape[0] / max(len(kept), 1)
+    for place, kl in enumerate(kept):
+        axis.text(-6, (place + 0.5) * side, f"{kl:.1f}", ha="right", va="center", size=9, color="dimgrey")
+    if left_out:
+        axis.text(0, image.shape[0] + 6, f"and {left_out} more", va="top", size=9, color="dimgrey")
+    title = f"beta = {row['beta_mean']:g}" + (" (best scores)" if best else "")
+    axis.set_title(title, y=1, pad=24, weight="bold" if best else "normal")
+    told = f"{len(kept) + left_out} latents in use (nats of each at its left)"
+    axis.text(0.5, 1.02, told, transform=axis.transAxes, ha="center", va="bottom", size=10, color="dimgrey")
+
+
+def _traversals(folder: RunFolder) -> tuple[np.ndarray, list[float], int]:
+    """One picture of the rows of the latents in use, the KL of each in nats, and how many more there are."""
+    images = folder.read_arrays("pictures.npz").get("traversals", np.zeros((0, 1, 1, 1, 1), np.uint8))
+    measures = folder.read_json("scores.json").get("measures", {})
+    kl = [measures.get(f"kl_per_latent_{j}", 0.0) for j in range(len(images))]
+    used = [j for j in sorted(range(len(kl)), key=lambda j: -kl[j]) if kl[j] >= IN_USE]
+    kept = used[:MOST_LATENTS]
+    if not kept:
+        return np.full((64, 64), 255, np.uint8), [], len(used)
+    columns = np.linspace(0, len(TRAVERSED) - 1, 7).round().astype(int)
+    chosen = images[kept][:, columns].mean(2)  # grey
+    framed = np.pad(chosen, ((0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
+    rows, wide, height, width = framed.shape
+    return (
+        framed.transpose(0, 2, 1, 3).reshape(rows * height, wide * width),
+        [kl[j] for j in kept],
+        len(used) - len(kept),
+    )
+
+
+def _draw_scores(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, names: list[str]) -> None:
+    for name, colour in zip(names, sns.color_palette(n_colors=len(names)), strict=True):
+        _draw_means(axis, runs, summary, name, colour, SCORES[name])
+    axis.set(ylabel="score (higher is better)", ylim=(0, 1))
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=10, borderaxespad=0)
+
+
+def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: int | None) -> None:
+    """The reconstruction on the left, the latents in use on the right."""
+    colours = sns.color_palette(n_colors=5)[3:]
+    _draw_means(axis, runs, summary, "reconstruction", colours[0], "")
+    axis.set_ylabel("reconstruction loss (nats)", color=colours[0])
+    axis.set_ylim(bottom=0)
+    beside = axis.twinx()
+    beside.grid(False)
+    if "active_latents_mean" in summary:
+        _draw_means(beside, runs, summary, "active_latents", colours[1], "")
+        beside.set_ylabel("latents in use", color=colours[1])
+        beside.set_ylim(0, 1.1 * summary["active_latents_mean"].max() + 0.1)
+        if factors:
+            beside.axhline(factors, color=colours[1], linestyle=":", linewidth=1)
+            beside.annotate(
+                "factors", (1, factors), xycoords=("axes fraction", "data"), ha="right", va="bottom", size=9
+            )
+    betas = summary["beta_mean"].tolist()
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(betas, labels=[f"{beta:g}" for beta in betas])
+    axis.minorticks_off()
+    axis.set_xlabel("beta (weight of the KL term)")
+
+
+def _draw_means(
+    axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, name: str, colour: tuple[float, float, float], label: str
+) -> None:
+    """A point a run, and the mean with its interval a beta."""
+    values = runs[runs["metric"] == name].merge(summary[["hyperparameters", "beta_mean"]], on="hyperparameters")
+    axis.scatter(values["beta_mean"], values["value"], color=colour, alpha=0.35, s=14)
+    mean = summary[f"{name}_mean"]
+    low, high = (summary[f"{name}_{end}"].fillna(mean) for end in ("low", "high"))
+    bars = [mean - low, high - mean]
+    axis.errorbar(summary["beta_mean"], mean, bars, color=colour, capsize=4, marker="o", label=label or None)
