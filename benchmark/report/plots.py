@@ -276,8 +276,8 @@ def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
 
 def _score_labels(block: pd.DataFrame) -> dict[str, str]:
     """The headlines that are ranked, and what stands for one at its ceiling, each with a label for its axis."""
-    each = block.drop_duplicates("metric").astype({"metric": "str"}).set_index("metric")["direction"]
-    better = {name: direction for name, direction in each.items() if direction or name in UNSATURATED}
+    each = block.drop_duplicates("metric")[["metric", "direction"]].itertuples(index=False, name=None)
+    better = {str(name): direction for name, direction in each if direction or name in UNSATURATED}
     return {
         name: f"score ({'lower' if direction < 0 else 'higher'} is better)"
         for name, direction in sorted(better.items())

@@ -17,11 +17,10 @@ WIDTH, HEIGHT = 15.5, 6.6  # inches
 DPI = 110
 SCORES = {  # that are drawn, where they are there
     "beta_vae_score.at_5_pairs_without_shape": "beta-VAE score (5 pairs, 4 factors)",
-    "beta_vae_score.at_5_pairs": "beta-VAE score (5 pairs)",
     "dci_fast": "DCI disentanglement",
     "mig": "MIG",
 }
-MOST_SCORES = 3
+KL_PER_LATENT = "kl_per_latent_"
 IN_USE = 0.1  # nats from the prior, from which on a latent is told of
 MOST_LATENTS = 8  # whose traversals are drawn
 GAP = 3  # pixels between images
@@ -33,7 +32,7 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     The best beta is that of the highest mean of the scores that are drawn. None where no method has runs at two betas.
     """
     summary = _summary(board)
-    names = [name for name in SCORES if f"{name}_mean" in summary and summary[f"{name}_n"].any()][:MOST_SCORES]
+    names = [name for name in SCORES if f"{name}_mean" in summary and summary[f"{name}_n"].any()]
     if len(summary) < 2 or not names or "reconstruction_mean" not in summary:
         return None
     best = int(np.argmax(summary[[f"{name}_mean" for name in names]].mean(axis=1)))
@@ -103,7 +102,7 @@ def _traversals(folder: RunFolder) -> tuple[np.ndarray, list[float], int]:
     """One picture of the rows of the latents in use, the KL of each in nats, and how many more there are."""
     images = folder.read_arrays("pictures.npz").get("traversals", np.zeros((0, 1, 1, 1, 1), np.uint8))
     measures = folder.read_json("scores.json").get("measures", {})
-    kl = [measures.get(f"kl_per_latent_{j}", 0.0) for j in range(len(images))]
+    kl = [measures.get(f"{KL_PER_LATENT}{j}", 0.0) for j in range(len(images))]
     used = [j for j in sorted(range(len(kl)), key=lambda j: -kl[j]) if kl[j] >= IN_USE]
     kept = used[:MOST_LATENTS]
     if not kept:
@@ -122,8 +121,11 @@ def _traversals(folder: RunFolder) -> tuple[np.ndarray, list[float], int]:
 def _draw_scores(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, names: list[str]) -> None:
     for name, colour in zip(names, sns.color_palette(n_colors=len(names)), strict=True):
         _draw_means(axis, runs, summary, name, colour, SCORES[name])
-    axis.set(ylabel="score (higher is better)", ylim=(0, 1))
-    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=10, borderaxespad=0)
+    axis.set(ylabel="score (higher is better)", ylim=(0, None))
+    axis.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(names), borderaxespad=0.1,
+        frameon=False, fontsize=9.5, columnspacing=1.2, handletextpad=0.5,
+    )  # fmt: skip
 
 
 def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: int | None) -> None:
@@ -134,10 +136,13 @@ def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: 
     axis.set_ylim(bottom=0)
     beside = axis.twinx()
     beside.grid(False)
-    if "active_latents_mean" in summary:
-        _draw_means(beside, runs, summary, "active_latents", colours[1], "")
-        beside.set_ylabel("latents in use", color=colours[1])
-        beside.set_ylim(0, 1.1 * summary["active_latents_mean"].max() + 0.1)
+    used = _latents_in_use(runs).merge(summary[["hyperparameters", "beta_mean"]], on="hyperparameters")
+    if len(used):
+        beside.scatter(used["beta_mean"], used["value"], color=colours[1], alpha=0.35, s=14)
+        means = used.groupby("beta_mean")["value"].mean()
+        beside.plot(means.index, means, color=colours[1], marker="s")
+        beside.set_ylabel(f"latents in use (at least {IN_USE:g} nats)", color=colours[1])
+        beside.set_ylim(0, max(factors or 0, used["value"].max()) + 0.6)
         if factors:
             beside.axhline(factors, color=colours[1], linestyle=":", linewidth=1)
             beside.annotate(
@@ -148,6 +153,13 @@ def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: 
     axis.set_xticks(betas, labels=[f"{beta:g}" for beta in betas])
     axis.minorticks_off()
     axis.set_xlabel("beta (weight of the KL term)")
+
+
+def _latents_in_use(runs: pd.DataFrame) -> pd.DataFrame:
+    """How many latents of each run tell something of the image: rows of run, hyperparameters and value."""
+    own = runs[runs["metric"].astype("str").str.startswith(KL_PER_LATENT)]
+    counted = own.assign(value=own["value"] >= IN_USE).astype({"run": "str", "hyperparameters": "str"})
+    return counted.groupby(["run", "hyperparameters"])["value"].sum().reset_index()
 
 
 def _draw_means(
