@@ -462,7 +462,7 @@ def _try(check: Check, cls: type[Method]) -> Result:
 def _standing(cls: type[Method]) -> Iterator[None]:
     """Register the method under its name, and a short protocol, while checks are made; spare global random state."""
     name = getattr(cls, "name", None) or cls.__name__.lower()
-    protocol = replace(presets.PRESETS["quick"], summary="for checks", batch=BATCH)
+    protocol = replace(presets.PRESETS["study_quick"], summary="for checks", batch=BATCH)
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

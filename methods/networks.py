@@ -110,26 +110,26 @@ def fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
 
     Reference: Higgins et al. 2017, appendix A.1, Table 1 (2D shapes).
     """
-    return _perceptron([prod(image_shape), 1200, 1200, outputs], nn.ReLU, before=nn.Flatten())
+    return perceptron([prod(image_shape), 1200, 1200, outputs], nn.ReLU, before=nn.Flatten())
 
 
 def fc_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
     """Codes (B, latents) -> logits (B, C, H, W): three hidden layers of 1200, tanh (same reference)."""
     widths = [latents, 1200, 1200, 1200, prod(image_shape)]
-    return _perceptron(widths, nn.Tanh, after=nn.Unflatten(1, image_shape))
+    return perceptron(widths, nn.Tanh, after=nn.Unflatten(1, image_shape))
 
 
 def small_fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
     """Images (B, C, H, W) -> (B, outputs): two hidden layers of 256, ReLU. Ours, for processors without a GPU."""
-    return _perceptron([prod(image_shape), *SMALL, outputs], nn.ReLU, before=nn.Flatten())
+    return perceptron([prod(image_shape), *SMALL, outputs], nn.ReLU, before=nn.Flatten())
 
 
 def small_fc_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
     """Codes (B, latents) -> logits (B, C, H, W): the encoder's mirror."""
-    return _perceptron([latents, *SMALL, prod(image_shape)], nn.ReLU, after=nn.Unflatten(1, image_shape))
+    return perceptron([latents, *SMALL, prod(image_shape)], nn.ReLU, after=nn.Unflatten(1, image_shape))
 
 
-def _perceptron(
+def perceptron(
     widths: Sequence[int], activation: type[nn.Module], before: nn.Module | None = None, after: nn.Module | None = None
 ) -> nn.Module:
     """Linear layers of those widths, inputs first and outputs last, with the activation between them."""

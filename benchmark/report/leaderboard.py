@@ -274,10 +274,16 @@ def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     runs = collect_runs(out)
     board = build_leaderboard(runs)
-    _write(runs, out / "runs.csv")
-    rounded = board.select_dtypes("float64").map("{:.6g}".format, na_action="ignore")
-    _write(board.assign(**rounded), out / "leaderboard.csv")
+    write_table(runs, out / "runs.csv")
+    write_table(board, out / "leaderboard.csv", rounded=True)
     return runs, board
+
+
+def write_table(table: pd.DataFrame, path: Path, rounded: bool = False) -> None:
+    """Write a table as `write_tables` says, its numbers to six digits where they are to be rounded."""
+    if rounded:
+        table = table.assign(**table.select_dtypes("float64").map("{:.6g}".format, na_action="ignore"))
+    _write(table, path)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

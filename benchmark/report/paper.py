@@ -17,8 +17,7 @@ from benchmark import datasets
 from benchmark.errors import UsageError
 from benchmark.report.leaderboard import bootstrap_interval
 from benchmark.report.plots import as_picture
-from benchmark.running.execution import read_encoded
-from benchmark.scoring.encoding import as_table, draw_rows
+from benchmark.scoring.encoding import as_table, draw_rows, read_table
 from benchmark.scoring.pictures import save_picture
 from benchmark.spec import RunSpec, format_settings
 from benchmark.storage.store import RunFolder, stored_runs, write_atomically
@@ -158,11 +157,9 @@ def _scored(wide: bool) -> Iterator[tuple[Setting, int]]:
 
 
 def _codes(folder: RunFolder, spec: dict[str, Any], data_dir: Path | None) -> Table | None:
-    encoded = read_encoded(folder, data_dir)
-    if encoded is not None:
-        return encoded.table
-    if spec["method"] != "pixels":
-        return None
+    table = read_table(folder, data_dir)
+    if table is not None or spec["method"] != "pixels":
+        return table
     # Too wide to be stored, and there to be looked at.
     dataset = datasets.load(spec["dataset"], "cpu", data_dir)
     rows = draw_rows(dataset, spec["protocol"]["train_rows"], spec["protocol"]["test_rows"], spec["seed"])

@@ -22,7 +22,7 @@ from benchmark.plugins import load_plugins, present_code, scored_by_other_code, 
 from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
 from benchmark.scoring.applying import apply_metric, chosen_metrics
-from benchmark.scoring.encoding import Rows, as_table, encode_probe, encode_table, measure, rows_of_run
+from benchmark.scoring.encoding import encode_probe, encode_table, measure, read_table, rows_of_run
 from benchmark.scoring.pictures import draw_pictures, picture_run
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder, run_folder
@@ -307,20 +307,12 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
 
 
 def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
-    """A finished run as its stored codes have it, which are rounded; None where it keeps none.
-
-    Its method need not be there, nor be what it was.
-    """
-    stored, spec = folder.read_arrays("codes.npz"), folder.read_json("spec.json")
-    scores = folder.read_json("scores.json")
-    if not (stored and folder.finished and scores.get("rows") and spec.get("dataset") in datasets.REGISTRY):
+    """A finished run as its stored codes have it; None where it keeps none. Its method need not be there any more."""
+    table = read_table(folder, data_dir)
+    if table is None or not folder.finished:
         return None
-    first, rows = scores["rows"]["train"], stored["rows"]
-    dataset = datasets.load(spec["dataset"], "cpu", data_dir)
-    if not first < len(rows) or rows.max() >= len(dataset):
-        return None
-    table = as_table(stored["codes"].astype(np.float32), dataset, Rows(rows[:first], rows[first:]))
-    return Encoded(folder.path.name, spec["seed"], table, scores["measures"])
+    measures = folder.read_json("scores.json")["measures"]
+    return Encoded(folder.path.name, folder.read_json("spec.json")["seed"], table, measures)
 
 
 def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:

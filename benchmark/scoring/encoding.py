@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import one_line
 from benchmark.scoring.applying import chosen_metrics
 from benchmark.spec import RunSpec
+from benchmark.storage.store import RunFolder
 from benchmark.training.harness import flatten_terms, stream
 from benchmark.training.pack import callable_networks
 from methods.base import Method
@@ -106,6 +109,19 @@ def as_table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows, encoded by a trained method in float32."""
     return as_table(_represent(method, networks, dataset, rows.all), dataset, rows)
+
+
+def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
+    """Codes of a run's scored rows as they are stored, rounded, with their factors; None where it keeps none."""
+    stored, scores = folder.read_arrays("codes.npz"), folder.read_json("scores.json")
+    name = folder.read_json("spec.json").get("dataset")
+    if not (stored and scores.get("rows") and name in datasets.REGISTRY):
+        return None
+    dataset = datasets.load(name, "cpu", data_dir)
+    first, rows = scores["rows"]["train"], stored["rows"]
+    if not first < len(rows) or rows.max() >= len(dataset):
+        return None
+    return as_table(stored["codes"].astype(np.float32), dataset, Rows(rows[:first], rows[first:]))
 
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:

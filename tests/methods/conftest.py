@@ -15,7 +15,7 @@ WIDTH = 128
 
 @pytest.fixture
 def small_networks(monkeypatch):
-    """The quick preset's networks are perceptrons of one hidden layer."""
+    """The networks of the quick preset, and those that methods have by default, are perceptrons of one hidden layer."""
 
     def encoder(image_shape, outputs):
         return nn.Sequential(nn.Flatten(), nn.Linear(prod(image_shape), WIDTH), nn.ReLU(), nn.Linear(WIDTH, outputs))
@@ -24,7 +24,8 @@ def small_networks(monkeypatch):
         layers = nn.Linear(latents, WIDTH), nn.ReLU(), nn.Linear(WIDTH, prod(image_shape))
         return nn.Sequential(*layers, nn.Unflatten(1, image_shape))
 
-    monkeypatch.setitem(ARCHITECTURES, "small_fc", Architecture(encoder, decoder))
+    for name in ("small_fc", "locatello2019"):
+        monkeypatch.setitem(ARCHITECTURES, name, Architecture(encoder, decoder))
 
 
 class _Small(FactorDataset):

@@ -30,6 +30,7 @@ FILES = {
     "traversals.png",
     "reconstructions.png",
     "probe.npz",
+    "codes.npz",
     "status.json",
 }
 
