@@ -13,7 +13,7 @@ import torch
 from benchmark.cli import main
 
 ROOT = Path(__file__).parents[2]
-MINI = ["--datasets", "dsprites_mini", "--steps", "3", "--jobs", "1"]
+MINI = ["--datasets", "dsprites_mini", "--steps", "3", "--seeds", "0", "--jobs", "1"]
 SOME = "beta_vae_score,mig"
 GOLDEN = ROOT / "tests" / "data" / "golden"
 
@@ -28,7 +28,7 @@ def _everything_under(folder):
 
 
 def test_the_main_job_end_to_end(out, capsys):
-    command = ["--methods", "betavae", "--betas", "1,4", "--seeds", "0-1", *MINI, "--metrics", SOME, "--out", str(out)]
+    command = ["--methods", "betavae", "--betas", "1,4", *MINI, "--seeds", "0-1", "--metrics", SOME, "--out", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "4 runs, 4 to do" in printed.err
@@ -39,7 +39,7 @@ def test_the_main_job_end_to_end(out, capsys):
     board = pd.read_csv(out / "leaderboard.csv")
     assert board["seeds"].tolist() == [2, 2]
     assert set(board["source"]) == {"rendered"}
-    assert len(list((out / "plots").rglob("*.png"))) == 6
+    assert len(list((out / "plots").rglob("*.png"))) == 7
 
     before = _everything_under(out)
     assert main(command) == 0
@@ -172,7 +172,10 @@ def test_damaged_published_file_writes_nothing(out, tmp_path, capsys):
 
 
 def test_dry_run_writes_nothing(out, capsys):
-    assert main(["--methods", "vae,betavae,factorvae", "--betas", "grid", "--dry-run", "--out", str(out)]) == 0
+    assert (
+        main(["--methods", "vae,betavae,factorvae", "--betas", "grid", "--seeds", "0", "--dry-run", "--out", str(out)])
+        == 0
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "8 runs, 8 to do"
     assert sum(line.endswith("  to do") for line in lines) == 8
@@ -330,10 +333,13 @@ def bars(device="cpu", data_dir=None):
 """
 
 
+BARS_SWEEP = ["--seeds", "0", "--preset", "study_quick", "--jobs", "1"]  # convolutions do not take small images
+
+
 def _bars(tmp_path, side=32, channels=1, bright=1):
     path = tmp_path / "bars.py"
     path.write_text(f"SIDE, CHANNELS, BRIGHT = {side}, {channels}, {bright}\n{BARS}")
-    return ["--plugin", str(path), "--datasets", "bars", "--steps", "1", "--jobs", "1", "--metrics", "mig"]
+    return ["--plugin", str(path), "--datasets", "bars", "--steps", "1", "--metrics", "mig", *BARS_SWEEP]
 
 
 @pytest.mark.parametrize(

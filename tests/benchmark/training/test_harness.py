@@ -172,7 +172,7 @@ class Drawn(FactorDataset):
     ],
 )
 def test_data_that_a_method_cannot_learn_from_are_refused_before_training(method, settings, dataset, message):
-    spec = RunSpec(method, settings, "drawn", steps=1)
+    spec = RunSpec(method, settings, "drawn", "study_quick", steps=1)
     assert re.search(message, _objection(spec, dataset))
     with pytest.raises(UsageError, match=message):
         train(spec, dataset)

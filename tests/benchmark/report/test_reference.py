@@ -1,0 +1,48 @@
+"""The reference results that are committed: made again from what is kept of their runs, byte for byte."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmark.report.regenerate import regenerate
+from benchmark.storage.store import stored_runs
+
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
+TABLES = ("runs.csv", "leaderboard.csv", "chosen.csv", "variance.csv")
+MOST_BYTES = 40e6  # of what is kept beside the tables and figures, in all
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory):
+    """Copies of the reference folders without their tables and figures, which are then made."""
+    copies = {}
+    for folder in sorted(path.parent for path in REFERENCE.glob("*/runs")):
+        copy = tmp_path_factory.mktemp(folder.name)
+        shutil.copytree(folder / "runs", copy / "runs")
+        regenerate(copy)
+        copies[folder] = copy
+    return copies
+
+
+def test_tables_are_made_again_byte_for_byte(again):
+    assert again
+    for folder, copy in again.items():
+        for name in TABLES:
+            assert (copy / name).read_bytes() == (folder / name).read_bytes(), f"{folder.name}/{name}"
+
+
+def test_figures_are_made_again_of_the_same_runs(again):
+    """Their pixels depend on the fonts and versions of the machine; what they are drawn from does not."""
+    for folder, copy in again.items():
+        names = {str(path.relative_to(folder)) for path in folder.glob("plots/*/*.png")}
+        assert names
+        assert names == {str(path.relative_to(copy)) for path in copy.glob("plots/*/*.png")}
+
+
+def test_what_is_kept_is_enough_for_a_new_metric_and_small():
+    kept = [folder for path in REFERENCE.glob("*/runs") for folder in stored_runs(path.parent)]
+    assert sum(folder.keeps_codes for folder in kept) > 100
+    size = sum(path.stat().st_size for folder in kept for path in folder.path.iterdir())
+    assert size < MOST_BYTES
+    assert not [folder for folder in kept if (folder.path / "model.safetensors").exists()]
