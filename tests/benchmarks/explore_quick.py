@@ -85,8 +85,8 @@ def main() -> None:
     parser.add_argument("--rates", default="0.001")
     parser.add_argument("--betas", default="1,4,16")
     parser.add_argument("--seeds", default="0-2")
-    parser.add_argument("--steps", type=int, default=3_000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     torch.set_num_threads(1)
     for line in explore(options):
