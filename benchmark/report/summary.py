@@ -5,7 +5,7 @@ import pandas as pd
 
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION, build_leaderboard
 
-SHARES = ["method", "hyperparameters", "seed"]
+SHARES = ["method_share", "hyperparameters_share", "seed_share"]
 
 
 def choose_configurations(runs: pd.DataFrame) -> pd.DataFrame:
@@ -36,8 +36,8 @@ def share_variance(runs: pd.DataFrame) -> pd.DataFrame:
     methods with two configurations or more that have two seeds or more.
 
     Returns:
-        A row a block and metric: `method`, `hyperparameters`, `seed`, and the number of `methods`, `configurations`
-        and `runs`.
+        A row a block and metric: `method_share`, `hyperparameters_share`, `seed_share`, and the number of `methods`,
+        `configurations` and `runs`.
     """
     scored = runs[(runs["direction"] != 0) & (runs["state"] == "finished")]
     scored = scored.astype(dict.fromkeys({*BLOCK, *CONFIGURATION, "metric"}, "str"))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report.leaderboard import BLOCK, RUN_COLUMNS, VALUE_COLUMNS
+from benchmark.report.leaderboard import BLOCK, RUN_COLUMNS, VALUE_COLUMNS, write_table
 from benchmark.report.summary import SHARES, choose_configurations, share_variance
 
 
@@ -79,6 +79,13 @@ def test_shares_by_hand():
     (line,) = share_variance(_runs(scores)).to_dict("records")
     squares = np.array([8 * 25, 8 * 4, 8 * 1])
     assert [line[name] for name in SHARES] == pytest.approx((squares / squares.sum()).tolist())
+
+
+def test_shares_are_written_as_numbers(tmp_path):
+    scores = {("a", f"beta={beta}", seed): beta + seed for beta in (1, 2) for seed in (0, 1)}
+    write_table(share_variance(_runs(scores)), tmp_path / "variance.csv", rounded=True)
+    read = pd.read_csv(tmp_path / "variance.csv")
+    assert all(pd.api.types.is_numeric_dtype(read[name]) for name in SHARES)
 
 
 def test_what_has_no_choice_or_no_second_seed_has_no_part():
