@@ -69,7 +69,7 @@ def test_learns_a_support_that_is_nearer_to_factorised(small, small_networks):
     """Against the latents' variance too, which a smaller scale of all of them would not change."""
     relative = []
     for gamma in (0, 10):
-        training = train(RunSpec("hfs", {"gamma": gamma}, "dsprites_mini", steps=40), small, "fp32")
+        training = train(RunSpec("hfs", {"gamma": gamma}, "dsprites_mini", "study_quick", steps=40), small, "fp32")
         assert training.history[-1]["loss"] < training.history[0]["loss"] / 2
         with torch.no_grad():
             codes = training.method.encode(training.networks, small.images(torch.arange(0, len(small), 6)))
