@@ -93,7 +93,7 @@ def run_parser() -> Parser:
     add("--threads", help="threads of each run (default: 1)")
     add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
     add("--checkpoint", metavar="SECONDS", help="between checkpoints of a run that trains (default: 60)")
-    add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
+    add_data_dir(parser)
     add_plugin(parser)
     add("--out", metavar="DIR", help="output folder (default: results)")
     add("--config", metavar="SWEEP.toml", help="a file of these options; the command line goes first")
@@ -138,7 +138,7 @@ def score_stored_parser() -> Parser:
     add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
     add("--jobs", help="runs side by side (default: the number of cores)")
     add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
-    add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
+    add_data_dir(parser)
     add_plugin(parser)
     return parser
 
@@ -150,8 +150,14 @@ def paper_parser() -> Parser:
     add = parser.add_argument
     add("outs", metavar="DIR", nargs="+", help="output folders of runs, the first of which takes the page")
     add("--jobs", help="runs side by side (default: the number of cores)")
-    add("--data-dir", metavar="DIR", help="folder of published data files, used in place of renderings")
+    add_data_dir(parser)
     return parser
+
+
+def add_data_dir(parser: Parser) -> None:
+    """The option of every command that looks images up."""
+    told = "folder of published data files, used in place of renderings"
+    parser.add_argument("--data-dir", metavar="DIR", help=told)
 
 
 def add_plugin(parser: Parser) -> None:

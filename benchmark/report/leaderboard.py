@@ -283,10 +283,6 @@ def write_table(table: pd.DataFrame, path: Path, rounded: bool = False) -> None:
     """Write a table as `write_tables` says, its numbers to six digits where they are to be rounded."""
     if rounded:
         table = table.assign(**table.select_dtypes("float64").map("{:.6g}".format, na_action="ignore"))
-    _write(table, path)
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
     with open_atomically(path) as file:
         text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
         writer = csv.writer(text, lineterminator="\n")

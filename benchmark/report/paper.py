@@ -197,9 +197,9 @@ def _page(scores: pd.DataFrame, settings: pd.DataFrame) -> str:
     """The paper's table beside ours, a table for each protocol, and how near each setting comes."""
     parts = [PAGE]
     for (preset, training), own in scores.groupby(PROTOCOL):
-        parts += [f"## {preset}, {training:,} steps", "", _markdown(_compare_rows(own)), ""]
+        parts += [f"## {preset}, {training:,} steps", "", as_markdown(_compare_rows(own)), ""]
     shown = settings.sort_values("distance").assign(steps=settings["steps"].astype("Int64"))
-    parts += ["## Which setting comes nearest to the paper", "", NEAREST, "", _markdown(shown.round(2)), ""]
+    parts += ["## Which setting comes nearest to the paper", "", NEAREST, "", as_markdown(shown.round(2)), ""]
     return "\n".join(parts)
 
 
@@ -234,7 +234,8 @@ def _order(row: str) -> tuple[int, str]:
     return (names.index(row) if row in names else len(names), row)
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown, without its index; what is missing is blank."""
     head = "| " + " | ".join(map(str, table.columns)) + " |"
     cells = table.astype(object).where(table.notna(), "").astype(str)
     lines = ["| " + " | ".join(row) + " |" for row in cells.itertuples(index=False, name=None)]

@@ -23,6 +23,7 @@ from benchmark import datasets
 from benchmark.presets import PRESETS
 from benchmark.report import story
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION
+from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
 from benchmark.spec import RunSpec, file_name, protocol_digest
 from benchmark.storage.store import RunFolder, run_folder
@@ -39,7 +40,6 @@ MOST_TICKS = 5
 FEW = 10  # things that the standard palette tells apart
 DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
 MARKERS = "osD^vP*X<>phd8H"
-KL_PER_LATENT = "kl_per_latent_"
 GRID = ".8"
 UNSATURATED = ("beta_vae_score.at_5_pairs",)  # drawn beside the headlines, of which one is at its ceiling
 BETA_COLOURS = "viridis"

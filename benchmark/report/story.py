@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark import datasets
+from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import TRAVERSED
 from benchmark.storage.store import RunFolder, run_folder
 
@@ -20,7 +21,6 @@ SCORES = {  # that are drawn, where they are there
     "dci_fast": "DCI disentanglement",
     "mig": "MIG",
 }
-KL_PER_LATENT = "kl_per_latent_"
 IN_USE = 0.1  # nats from the prior, from which on a latent is told of
 MOST_LATENTS = 8  # whose traversals are drawn
 GAP = 3  # pixels between images

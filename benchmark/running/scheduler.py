@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -89,20 +89,32 @@ def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]
 
 
 def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
-    """Each pack trained and scored in a process of its own, `jobs` at a time.
+    """Each pack trained and scored in a process of its own."""
+    return _side_by_side(packs, lambda pack: carry_out(pack, workplace), workplace)
 
-    Where the cores may be shared and fewer packs wait than there are jobs, they start at once: three runs on two cores
+
+def score_again(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
+    """Runs that are encoded already scored with what is missing, each in a process of its own."""
+    return _side_by_side(runs, lambda run: _alone(score_encoded, [run], workplace, SCORING_LOG), workplace)
+
+
+def _side_by_side(
+    items: Sequence[Any], work: Callable[[Any], list[Outcome]], workplace: Workplace
+) -> Iterator[Outcome]:
+    """What the work gives of each item, `jobs` at a time, as it ends.
+
+    Where the cores may be shared and fewer items wait than there are jobs, they start at once: three runs on two cores
     take the time of one and a half, where one after the other the last would have one core and the other none.
     """
     isolation.stopping.clear()
-    waiting = deque(packs)
+    waiting = deque(items)
     running: set[Future[list[Outcome]]] = set()
     most = 2 * workplace.jobs - 1 if workplace.shared else workplace.jobs
     with ThreadPoolExecutor(most) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < (most if len(waiting) < workplace.jobs else workplace.jobs):
-                    running.add(pool.submit(carry_out, waiting.popleft(), workplace))
+                    running.add(pool.submit(work, waiting.popleft()))
                 ended, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     yield from future.result()
@@ -137,19 +149,6 @@ def score_beside_training(packs: Sequence[Pack], workplace: Workplace) -> Iterat
                         yield run
                     else:
                         pending.add(scorers.submit(_alone, score_encoded, [run], workplace, SCORING_LOG))
-        except BaseException:
-            isolation.stop_all()
-            raise
-
-
-def score_again(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
-    """Runs that are encoded already scored with what is missing, each in a process of its own."""
-    isolation.stopping.clear()
-    with ThreadPoolExecutor(workplace.jobs) as scorers:
-        pending = [scorers.submit(_alone, score_encoded, [run], workplace, SCORING_LOG) for run in runs]
-        try:
-            for future in as_completed(pending):
-                yield from future.result()
         except BaseException:
             isolation.stop_all()
             raise

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.report.leaderboard import collect_runs
+from benchmark.report.paper import as_markdown
 
 SCORES = ("mig", "dci_fast", "beta_vae_score.at_5_pairs_without_shape", "beta_vae_score.without_shape")
 PRICE = ("reconstruction", "kl", "active_latents")
@@ -41,11 +42,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Print the table as Markdown."""
-    table = compare(collect_runs(Path(sys.argv[1])))
-    print("| " + " | ".join(table.columns) + " |")
-    print("|---" * len(table.columns) + "|")
-    for row in table.astype(str).itertuples(index=False, name=None):
-        print("| " + " | ".join(row) + " |")
+    print(as_markdown(compare(collect_runs(Path(sys.argv[1])))))
 
 
 if __name__ == "__main__":
