@@ -53,7 +53,7 @@ def share_variance(runs: pd.DataFrame) -> pd.DataFrame:
         squares = np.array([(part**2).sum() for part in parts])
         lines.append(
             dict(zip([*BLOCK, "metric"], keys, strict=True))
-            | dict(zip(SHARES, squares / squares.sum(), strict=True))
+            | dict(zip(SHARES, (squares / squares.sum()).round(6), strict=True))
             | {"methods": swept["method"].nunique()}
             | {"configurations": len(swept[["method", "hyperparameters"]].drop_duplicates()), "runs": len(swept)}
         )

@@ -78,7 +78,7 @@ def test_shares_by_hand():
     # Means: a 3, b 13, together 8; configurations 1, 5, 11, 15.
     (line,) = share_variance(_runs(scores)).to_dict("records")
     squares = np.array([8 * 25, 8 * 4, 8 * 1])
-    assert [line[name] for name in SHARES] == pytest.approx((squares / squares.sum()).tolist())
+    assert [line[name] for name in SHARES] == pytest.approx((squares / squares.sum()).tolist(), abs=1e-6)
 
 
 def test_shares_are_written_as_numbers(tmp_path):
