@@ -34,7 +34,7 @@ class BetaTCVAE(VAE):
         sampling: str = choice("stratified", "estimate of q(z) from a batch", ("stratified", "weighted"))
 
     def regulariser(self, networks: Networks, latents: Latents, hyperparameters: Any, step: Tensor) -> Terms:
-        log_weights = self.log_weights(len(latents.sample)).to(latents.sample)
+        log_weights = self.log_weights(len(latents.sample), latents.sample.device).to(latents.sample.dtype)
         # (sample, image, latent): log q(z_j | x) of each sample's latents under each image's posterior
         each = log_normal(latents.sample[:, None], latents.mean, latents.log_variance)
         log_joint = (log_weights + each.sum(2)).logsumexp(1)
@@ -57,7 +57,7 @@ class BetaTCVAE(VAE):
         """Nothing: here beta does not weigh the KL."""
         return {}
 
-    def log_weights(self, batch: int) -> Tensor:
+    def log_weights(self, batch: int, device: torch.device | None = None) -> Tensor:
         """Log weights (samples, images) with which a batch's posteriors stand for those of all images.
 
         `weighted`: 1 / (N B). `stratified`, with M = B - 1: a sample's own image 1 / N, one other
@@ -65,11 +65,10 @@ class BetaTCVAE(VAE):
         """
         images, others = prod(self.factor_sizes), batch - 1
         if self.structure["sampling"] == "weighted":
-            return torch.full((batch, batch), -log(images * batch))
+            return torch.full((batch, batch), -log(images * batch), device=device)
         if not 0 < others < images:
-            return torch.full((batch, batch), -log(batch))
-        weights = torch.full((batch, batch), 1 / others)
-        own = torch.arange(batch)
-        weights[own, own] = 1 / images
-        weights[own, (own + 1) % batch] = (images - others) / (images * others)
-        return weights.log()
+            return torch.full((batch, batch), -log(batch), device=device)
+        at = torch.arange(batch, device=device)
+        own, next_one = at == at[:, None], at == (at[:, None] + 1) % batch
+        weights = torch.full((batch, batch), -log(others), device=device)
+        return weights.masked_fill(own, -log(images)).masked_fill(next_one, log((images - others) / (images * others)))

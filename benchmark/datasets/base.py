@@ -44,10 +44,8 @@ class FactorDataset(ABC):
         self.image_shape = image_shape
         self.device = torch.device(device)
         self.remarks = remarks
-        sizes = self.factor_sizes
-        strides = [prod(sizes[k + 1 :]) for k in range(len(sizes))]
-        self._sizes = torch.tensor(sizes, device=self.device)
-        self._strides = torch.tensor(strides, device=self.device)
+        self._grid = torch.tensor([self.factor_sizes, [prod(self.factor_sizes[k + 1 :]) for k in range(len(factors))]])
+        self._grid_on_device = self._grid.to(self.device)
 
     def __len__(self) -> int:
         return prod(self.factor_sizes)
@@ -60,23 +58,38 @@ class FactorDataset(ABC):
         """Images at the indices (B,): float tensor (B, C, H, W) in [0, 1]; IndexError outside."""
 
     def factors(self, indices: Indices) -> Tensor:
-        """Factor values at the indices (B,): integers (B, K), each in 0 .. size - 1."""
-        return self._on_device(indices)[:, None] // self._strides % self._sizes
+        """Factor values at the indices (B,): integers (B, K), each in 0 .. size - 1, on the device of a tensor given."""
+        sizes, strides = self._grid_for(indices)
+        return self._checked(indices, sizes.device)[:, None] // strides % sizes
 
     def indices(self, factors: Tensor | np.ndarray | Sequence[Sequence[int]]) -> Tensor:
-        """Indices (B,) of the factor values (B, K); ValueError where a value is off the grid."""
-        values = _as_integers(factors, self.device)
+        """Indices (B,) of the factor values (B, K), on the device of a tensor given.
+
+        Raises:
+            ValueError: a value is off the grid.
+        """
+        sizes, strides = self._grid_for(factors)
+        values = _as_integers(factors, sizes.device)
         if values.ndim != 2 or values.shape[1] != len(self.factor_sizes):
             raise ValueError(
                 f"factors have shape {tuple(values.shape)}; {self.name} takes (batch, {len(self.factor_sizes)})."
             )
-        if ((values < 0) | (values >= self._sizes)).any():
+        if ((values < 0) | (values >= sizes)).any():
             raise ValueError(f"factor values lie outside the sizes {self.factor_sizes} of {self.name}.")
-        return (values * self._strides).sum(1)
+        return (values * strides).sum(1)
+
+    def _grid_for(self, values: Any) -> Tensor:
+        """The factors' sizes and strides, where a tensor is; on the data set's device for what is none."""
+        on_cpu = isinstance(values, Tensor) and values.device.type == "cpu"
+        return self._grid if on_cpu else self._grid_on_device
 
     def _on_device(self, indices: Indices) -> Tensor:
+        """Indices as a checked integer tensor (B,) on the data set's device."""
+        return self._checked(indices, self.device)
+
+    def _checked(self, indices: Indices, device: torch.device) -> Tensor:
         """Indices as a checked integer tensor (B,); the check costs no synchronisation on a GPU."""
-        tensor = _as_integers(indices, self.device)
+        tensor = _as_integers(indices, device)
         if tensor.ndim != 1:
             raise ValueError(f"indices have shape {tuple(tensor.shape)}; {self.name} takes (batch,).")
         if tensor.device.type == "cpu" and len(tensor) and not 0 <= tensor.min() <= tensor.max() < len(self):

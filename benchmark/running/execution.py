@@ -52,6 +52,7 @@ class Workplace:
         again: runs that other code of a plugin made are made anew; without it they stay as they are.
         backend: "local" for processes of this machine, "dask" for the workers of a cluster.
         dask_scheduler: a Dask scheduler's address; None starts a cluster on this machine.
+        note: what is worth knowing of every run carried out here, in one line.
     """
 
     out: Path
@@ -69,6 +70,11 @@ class Workplace:
     again: bool = False
     backend: str = "local"
     dask_scheduler: str | None = None
+    note: str = ""
+
+
+class PackTooLargeError(MemoryError):
+    """The device's memory does not hold a pack of several runs; a process that has failed for it is fit for no other."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +157,14 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
 def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
     # Where the products are said to be float32 they are, on every device.
     torch.backends.cudnn.allow_tf32 = False
-    notes: dict[str, str] = {}
+    notes = {spec.run_id: workplace.note for spec in pack}
     with _threads(workplace.threads):
         try:
             dataset = datasets.load(pack[0].dataset, str(choose_device(workplace.device)), workplace.data_dir)
             check_dataset(dataset)
             errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
+        except PackTooLargeError:
+            raise
         except Exception as error:
             errors = {spec.run_id: error for spec in pack}
     for spec in pack:
@@ -197,7 +205,7 @@ def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dic
             checkpoint = None
         if damaged:
             standing_at = f"it went on from step {checkpoint.step}" if checkpoint else "it began anew"
-            notes[spec.run_id] = f"{'; '.join(damaged)}; {standing_at}"
+            _note(notes, spec, f"{'; '.join(damaged)}; {standing_at}")
         standing[checkpoint.step if checkpoint else 0].append((spec, checkpoint))
     errors: dict[str, Exception] = {}
     for runs in standing.values():
@@ -212,35 +220,57 @@ def _train_together(
     dataset: FactorDataset,
     workplace: Workplace,
     notes: dict[str, str],
+    stacked: bool | None = None,
 ) -> dict[str, Exception]:
     """Train runs that stand at one step as a pack.
 
-    A pack that fails as a whole, for want of memory or by one run's fault, is tried in halves.
+    One that fails as a whole, by one run's fault or as its method cannot be mapped over runs, goes on as runs alone.
+
+    Raises:
+        PackTooLargeError: it does not fit into the device's memory.
     """
     errors: dict[str, Exception] = {}
     try:
         report, save = _reporter(specs, workplace), _saver(specs, workplace)
-        trainings = train_pack(specs, dataset, report=report, resume=resume, save=save)
+        trainings = train_pack(specs, dataset, report=report, resume=resume, save=save, stacked=stacked)
         for spec, training in zip(specs, trainings, strict=True):
             if isinstance(training, Training):
+                if training.note:
+                    _note(notes, spec, training.note)
                 folder = run_folder(workplace.out, spec.run_id)
                 environment = describe_environment(training, spec, dataset.device, workplace.threads)
-                folder.write_training(training.networks, training.history, environment)
+                told = {"note": notes.get(spec.run_id, "")}
+                folder.write_training(training.networks, training.history, environment | told)
                 folder.clear_checkpoints()
             else:
                 errors[spec.run_id] = training
         return errors
     except DamagedError as error:
         for spec in specs:
-            notes[spec.run_id] = f"{error}; it began anew"
+            _note(notes, spec, f"{error}; it began anew")
             run_folder(workplace.out, spec.run_id).clear_checkpoints()
         return _train(specs, dataset, workplace, notes)
+    except torch.OutOfMemoryError as error:
+        if len(specs) > 1:
+            raise PackTooLargeError(f"{len(specs)} runs do not fit into the device's memory") from error
+        return {specs[0].run_id: error}
     except Exception as error:
-        if len(specs) == 1:
+        was_stacked = stacked is not False and (len(specs) > 1 or dataset.device.type != "cpu")
+        if not was_stacked:
             return {specs[0].run_id: error}
+        told = f"trained by itself, as its pack failed ({_one_line(error)})"
     # Here the error, and with it what its frames held on the device, is gone.
-    half = len(specs) // 2
-    return _train(specs[:half], dataset, workplace, notes) | _train(specs[half:], dataset, workplace, notes)
+    for spec in specs:
+        _note(notes, spec, told)
+        checkpoint, _ = run_folder(workplace.out, spec.run_id).read_checkpoint()
+        own = [checkpoint] if checkpoint else None
+        errors |= _train_together([spec], own, dataset, workplace, notes, stacked=False)
+    return errors
+
+
+def _note(notes: dict[str, str], spec: RunSpec, told: str) -> None:
+    """Add to what is worth knowing of a run."""
+    notes[spec.run_id] = "; ".join(filter(None, (notes.get(spec.run_id, ""), told)))
 
 
 def _code(spec: RunSpec) -> str:

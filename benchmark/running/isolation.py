@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,6 +19,7 @@ MOST_OUTPUT = 1 << 20  # bytes of a call's output that are kept
 GRACE_SECONDS = 30.0  # that an interrupted call has to keep what it has
 KILLED_SECONDS = 10.0  # that a killed process has to vanish
 INTERRUPTED = 130
+OUT_OF_MEMORY = 12  # as the system numbers that error
 
 stopping = threading.Event()  # set when the user wants everything to stop
 _at_work: set[int] = set()  # the calls of this process that have not ended
@@ -119,6 +121,8 @@ def _read(output: Connection) -> bytes:
 def _describe(code: int | None) -> str:
     if not code:
         return ""
+    if code == OUT_OF_MEMORY:
+        return "its process ran out of memory"
     if code < 0:
         name = signal.Signals(-code).name
         return f"its process was killed ({name})" + (", perhaps for memory" if name == "SIGKILL" else "")
@@ -178,6 +182,9 @@ def _main(function: Callable[..., Any], arguments: Sequence[Any], results: Conne
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except MemoryError:
+        traceback.print_exc()
+        sys.exit(OUT_OF_MEMORY)
 
 
 def _end_with_parent() -> None:

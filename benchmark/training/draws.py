@@ -1,6 +1,12 @@
-"""What each run draws from its own seed: the batches that its method asks for, and noise."""
+"""What each run draws from its own seed: the batches that its method asks for, and noise.
+
+All is drawn on the CPU, so that a run is one and the same on every device. On a GPU a thread draws the next steps while
+these are trained on.
+"""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -13,8 +19,27 @@ CHUNK = 64  # steps drawn at once; the numbers that follow from a seed depend on
 Draw = tuple[Tensor, dict[str, dict[str, Tensor]]]  # indices (runs, images), noise (runs, ...) by player and name
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Some steps' draws: indices (CHUNK, runs, images), noise (CHUNK, runs, ...) by player and name.
+
+    Attributes:
+        before, after: each run's random streams around it.
+    """
+
+    indices: Tensor
+    noise: dict[str, dict[str, Tensor]]
+    before: list[dict[str, Tensor]]
+    after: list[dict[str, Tensor]]
+
+
 class Draws:
-    """Batches and noise of several runs, each from its own generators, some steps at a time."""
+    """Batches and noise of several runs, each from its own generators, some steps at a time.
+
+    Args:
+        batches, noises: a generator on the CPU for each run.
+        device: where the steps want what is drawn; None: on the CPU.
+    """
 
     def __init__(
         self,
@@ -24,25 +49,30 @@ class Draws:
         dataset: FactorDataset,
         batch: int,
         dtype: torch.dtype,
+        device: torch.device | None = None,
     ) -> None:
         self.method, self.batches, self.noises = method, batches, noises
         self.dataset, self.batch, self.dtype = dataset, batch, dtype
-        self.indices = torch.empty(0)
-        self.noise: dict[str, dict[str, Tensor]] = {}
-        self.before: list[dict[str, Tensor]] = []  # the streams, before the present chunk was drawn
+        self.device = device or torch.device("cpu")
+        self.chunk: Chunk | None = None
+        self.ahead: Future[Chunk] | None = None
+        self.thread = None if self.device.type == "cpu" else ThreadPoolExecutor(1)
 
     def of_step(self, step: int) -> Draw:
         """What the runs draw in that step; steps are asked for in order."""
         if step % CHUNK == 0:
-            self._draw()
+            self._go_on()
+        assert self.chunk is not None
         at = step % CHUNK
-        return self.indices[at], {
-            player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.noise.items()
+        return self.chunk.indices[at], {
+            player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.chunk.noise.items()
         }
 
     def states(self, step: int) -> list[dict[str, Tensor]]:
         """Each run's random streams, as `restore` takes them to go on after so many steps."""
-        return self.before if step % CHUNK else self._states()
+        if self.chunk is None:
+            return self._states()
+        return self.chunk.before if step % CHUNK else self.chunk.after
 
     def restore(self, step: int, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Go on after so many steps."""
@@ -50,26 +80,44 @@ class Draws:
             batches.set_state(state["batches"])
             noises.set_state(state["noises"])
         if step % CHUNK:
-            self._draw()
+            self._go_on()
 
     def _states(self) -> list[dict[str, Tensor]]:
         pairs = zip(self.batches, self.noises, strict=True)
         return [{"batches": batches.get_state(), "noises": noises.get_state()} for batches, noises in pairs]
 
-    def _draw(self) -> None:
-        self.before = self._states()
+    def _go_on(self) -> None:
+        """Take the next chunk to the device, and where a thread draws let it begin with the one after."""
+        drawn = self.ahead.result() if self.ahead else self._draw()
+        self.chunk = Chunk(
+            self._take(drawn.indices),
+            {player: {name: self._take(each) for name, each in names.items()} for player, names in drawn.noise.items()},
+            drawn.before,
+            drawn.after,
+        )
+        self.ahead = self.thread.submit(self._draw) if self.thread else None
+
+    def _take(self, drawn: Tensor) -> Tensor:
+        """The same on the device: from pinned memory, so that nothing waits for it."""
+        if self.device.type != "cuda":
+            return drawn.to(self.device)
+        return drawn.pin_memory().to(self.device, non_blocking=True)
+
+    def _draw(self) -> Chunk:
+        before = self._states()
         kind = self.method.batches()
         drawn = [draw_batches(kind, self.dataset, self.batch, generator) for generator in self.batches]
-        self.indices = torch.stack([indices for indices, _ in drawn], 1)
+        indices = torch.stack([indices for indices, _ in drawn], 1)
         shared = {name: torch.stack([told[name] for _, told in drawn], 1) for name in drawn[0][1]}
         shapes = self.method.noise_shapes(self.batch)
-        self.noise = {
+        noise = {
             player: {name: self._normal(size) for name, size in shapes.items()} | shared
             for player in self.method.players()
         }
+        return Chunk(indices, noise, before, self._states())
 
     def _normal(self, shape: tuple[int, ...]) -> Tensor:
-        drawn = [torch.randn((CHUNK, *shape), generator=own, device=own.device) for own in self.noises]
+        drawn = [torch.randn((CHUNK, *shape), generator=own) for own in self.noises]
         return torch.stack(drawn, 1).to(self.dtype)
 
 
@@ -79,7 +127,7 @@ def draw_batches(
     """Indices (CHUNK, images) of a chunk of steps, and what else a loss is told of each step's batch."""
     if isinstance(kind, Independent):
         shape = (CHUNK, kind.number * batch)
-        return torch.randint(len(dataset), shape, generator=generator, device=generator.device), {}
+        return torch.randint(len(dataset), shape, generator=generator), {}
     draw = draw_pairs if isinstance(kind, Pairs) else draw_groups
     return draw(kind, dataset, batch, generator)  # type: ignore[arg-type]
 
@@ -91,10 +139,10 @@ def draw_pairs(
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", section 5.
     """
-    count, device = len(dataset.factor_sizes), generator.device
+    count = len(dataset.factor_sizes)
     one, other = (_draw_factors(dataset, (CHUNK * batch,), generator) for _ in range(2))
-    order = torch.rand(one.shape, generator=generator, device=device).argsort(1).argsort(1)
-    differing = torch.randint(1, count, (len(one), 1), generator=generator, device=device)
+    order = torch.rand(one.shape, generator=generator).argsort(1).argsort(1)
+    differing = torch.randint(1, count, (len(one), 1), generator=generator)
     if kind.differing:
         differing = torch.full_like(differing, kind.differing)
     pair = [
@@ -107,15 +155,15 @@ def draw_groups(
     kind: Groups, dataset: FactorDataset, batch: int, generator: Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Batches in which one factor, drawn evenly, varies and the others are those of the first image."""
-    count, device = len(dataset.factor_sizes), generator.device
+    count = len(dataset.factor_sizes)
     factors = _draw_factors(dataset, (CHUNK, batch), generator)
-    varied = torch.randint(count, (CHUNK,), generator=generator, device=device)
-    varies = torch.arange(count, device=device) == varied[:, None, None]
+    varied = torch.randint(count, (CHUNK,), generator=generator)
+    varies = torch.arange(count) == varied[:, None, None]
     factors = torch.where(varies, factors, factors[:, :1])
     return dataset.indices(factors.flatten(0, 1)).view(CHUNK, batch), {"factor": varied}
 
 
 def _draw_factors(dataset: FactorDataset, shape: tuple[int, ...], generator: Generator) -> Tensor:
     """Random factor values (*shape, K), of every combination alike."""
-    drawn = torch.randint(len(dataset), (prod(shape),), generator=generator, device=generator.device)
+    drawn = torch.randint(len(dataset), (prod(shape),), generator=generator)
     return dataset.factors(drawn).view(*shape, -1)

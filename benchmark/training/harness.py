@@ -24,6 +24,7 @@ from methods.base import Method, Optimiser, Player, Terms, structure_of
 HISTORY_ROWS = 100  # about as many, however long the training
 REPORT_STEPS = 20  # between looks at the loss, each of which waits for the device
 BAD = "bad from"  # among the running sums of a checkpoint
+RECORDED = frozenset(("cuda",))  # kinds of devices on which a step is recorded and replayed
 
 Report = Callable[[int, float], None]  # step, loss
 PackReport = Callable[[int, list[float]], None]  # step, each run's loss
@@ -43,6 +44,7 @@ class Training:
             none where the method is fitted in closed form.
         seconds: that the pack's training took, first steps included.
         pack: the number of runs that were trained together.
+        note: what is worth knowing of how it was trained, in one line.
     """
 
     method: Method
@@ -51,6 +53,7 @@ class Training:
     seconds: float
     precision: str
     pack: int = 1
+    note: str = ""
 
 
 def stream(seed: int, purpose: str) -> int:
@@ -153,6 +156,7 @@ def train_pack(
     products: Products = "grouped",
     resume: Sequence[Checkpoint] | None = None,
     save: Save | None = None,
+    stacked: bool | None = None,
 ) -> list[Training | DivergenceError]:
     """Train runs that differ in seed and numeric hyperparameters together, on the data set's device.
 
@@ -168,6 +172,8 @@ def train_pack(
         report: called with the step and each run's loss every few steps.
         products: how stacked convolutions are computed.
         resume: where each run stands, all after the same number of steps; without it they begin.
+        stacked: whether the method is mapped over the runs, as several always are; None: also one on a GPU, for the
+            sake of a recorded step.
         save: called after each step but the last with its number and a function that gives every run's
             checkpoint; a training that goes on from them ends, on a CPU, as one that never stopped.
     """
@@ -177,7 +183,9 @@ def train_pack(
     if not methods[0].players():
         return [fit(*run, dataset) for run in zip(specs, methods, networks, strict=True)]
     keep_memory()
-    return _Loop(specs, methods, networks, dataset, precision, products).run(report, resume, save)
+    if stacked is None:
+        stacked = len(specs) > 1 or dataset.device.type != "cpu"
+    return _Loop(specs, methods, networks, dataset, precision, products if stacked else None).run(report, resume, save)
 
 
 class _Loop:
@@ -190,7 +198,7 @@ class _Loop:
         networks: Sequence[nn.ModuleDict],
         dataset: FactorDataset,
         precision: str | None,
-        products: Products,
+        products: Products | None,
     ) -> None:
         device, protocol = dataset.device, specs[0].protocol
         self.methods, self.dataset, self.steps = methods, dataset, protocol.steps
@@ -200,15 +208,15 @@ class _Loop:
             own.to(device, self.dtype).train()
         hyperparameters = [spec.resolve_hyperparameters() for spec in specs]
         self.engine: Alone | Stacked
-        if len(specs) == 1 and device.type == "cpu":  # on a GPU one run is a stack of one, for the graph's sake
+        if products is None:
             self.engine = Alone(networks[0], hyperparameters[0], self.precision)
         else:
             self.engine = Stacked(networks, hyperparameters, self.precision, products)
         batches, noises = (
-            [torch.Generator(device).manual_seed(stream(spec.seed, use)) for spec in specs]
+            [torch.Generator().manual_seed(stream(spec.seed, use)) for spec in specs]
             for use in ("batches", "noise")
         )
-        self.draws = Draws(methods[0], batches, noises, dataset, protocol.batch, self.dtype)
+        self.draws = Draws(methods[0], batches, noises, dataset, protocol.batch, self.dtype, device)
         players = methods[0].players().items()
         self.turns = {name: _Turn(player, self.engine, protocol.optimiser) for name, player in players}
         self.history = _History(len(specs), device, max(1, self.steps // HISTORY_ROWS))
@@ -223,7 +231,7 @@ class _Loop:
                 self.restore(resume)
             except (KeyError, IndexError, RuntimeError) as error:
                 raise DamagedError(f"the checkpoint does not fit this method: {error}") from error
-        replayed = self.clock.is_cuda and all(turn.descent.replayable for turn in self.turns.values())
+        replayed = self.clock.device.type in RECORDED and all(turn.descent.replayable for turn in self.turns.values())
         take_step = Captured(self.advance) if replayed else self.advance
         began = time.perf_counter() - self.seconds
         for step in range(int(self.clock), self.steps):
@@ -234,10 +242,10 @@ class _Loop:
                 break
             if save and step + 1 < self.steps:
                 save(step + 1, self.checkpoints)
-        runs = len(self.methods)
+        runs, note = len(self.methods), take_step.note if isinstance(take_step, Captured) else ""
         trained = zip(self.methods, self.engine.models(), self.history.rows, strict=True)
         return [
-            error or Training(method, model.eval(), rows, self.seconds, self.precision, runs)
+            error or Training(method, model.eval(), rows, self.seconds, self.precision, runs, note)
             for error, (method, model, rows) in zip(self.history.errors, trained, strict=True)
         ]
 
@@ -290,8 +298,8 @@ class _Loop:
 def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> Training:
     """Fit one run of a method in closed form, on random images; global random state is left as it was."""
     device = dataset.device
-    generator = torch.Generator(device).manual_seed(stream(spec.seed, "batches"))
-    indices = torch.randint(len(dataset), (method.fitted_images,), generator=generator, device=device)
+    generator = torch.Generator().manual_seed(stream(spec.seed, "batches"))
+    indices = torch.randint(len(dataset), (method.fitted_images,), generator=generator)
     began = time.perf_counter()
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
         method.fit(dict(networks.to(device)), dataset.images(indices), stream(spec.seed, "fit"))

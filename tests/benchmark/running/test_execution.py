@@ -6,16 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+import methods
 import metrics
 from benchmark.plugins import load_plugins
 from benchmark.report.leaderboard import collect_runs
 from benchmark.running import execution
 from benchmark.running.execution import Workplace, execute, is_done
-from benchmark.running.scheduler import run_all, score_beside_training
+from benchmark.running.scheduler import carry_out, run_all, score_beside_training
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 from benchmark.training import harness
 from benchmark.training.harness import DivergenceError
+from methods.vae import VAE
 from metrics import Metric
 
 METRICS = ["beta_vae_score", "irs", "mig", "modularity"]
@@ -162,20 +164,31 @@ def test_packs_are_the_runs_one_by_one(finished, tmp_path):
         assert run_folder(tmp_path, run_id).read_json("environment.json")["pack"] == 2  # four in equal packs
 
 
-def test_a_pack_without_memory_is_halved(tmp_path, monkeypatch):
-    sizes = []
-    train_pack = execution.train_pack
+SHORT_OF_MEMORY = """
+import torch
+from benchmark.running import execution
 
-    def short_of_memory(specs, *rest, **named):
-        sizes.append(len(specs))
-        if len(specs) > 2:
-            raise torch.OutOfMemoryError("no memory left")
-        return train_pack(specs, *rest, **named)
+train_pack = execution.train_pack
 
-    monkeypatch.setattr(execution, "train_pack", short_of_memory)
-    outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
+def short_of_memory(specs, *rest, **named):
+    if len(specs) > 2:
+        raise torch.OutOfMemoryError("no memory left")
+    return train_pack(specs, *rest, **named)
+
+execution.train_pack = short_of_memory
+"""
+
+
+def test_a_pack_without_memory_is_halved_in_new_processes(tmp_path):
+    plugin = tmp_path / "short_of_memory.py"
+    plugin.write_text(SHORT_OF_MEMORY)
+    outcomes = carry_out(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"], plugins=(plugin,)))
     assert [outcome.finished for outcome in outcomes] == [True] * 4
-    assert sizes == [4, 2, 2]
+    told = "its pack of 4 was halved: its process ran out of memory"
+    assert [outcome.note for outcome in outcomes] == [told] * 4
+    for spec in SPECS:
+        environment = run_folder(tmp_path, spec.run_id).read_json("environment.json")
+        assert (environment["note"], environment["pack"]) == (told, 2)
 
 
 def test_a_run_that_raises_costs_its_pack_nothing(tmp_path, monkeypatch):
@@ -190,6 +203,24 @@ def test_a_run_that_raises_costs_its_pack_nothing(tmp_path, monkeypatch):
     outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=["mig"]))
     assert [outcome.finished for outcome in outcomes] == [True, True, False, True]
     assert outcomes[2].reason == "RuntimeError: bad luck"
+    assert outcomes[0].note == "trained by itself, as its pack failed (RuntimeError: bad luck)"
+
+
+class _Deciding(VAE):
+    """A loss that looks at a value, which cannot be mapped over runs."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return latents.kl if latents.kl > 0 else -latents.kl
+
+
+def test_a_method_that_cannot_be_mapped_trains_run_by_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(methods.REGISTRY, "vae", _Deciding)
+    specs = [RunSpec("vae", {}, "dsprites_mini", seed=seed, steps=4) for seed in (0, 1)]
+    for outcome in _all(specs, Workplace(tmp_path, device="cpu", metrics=["mig"])):
+        assert outcome.finished
+        assert outcome.note.startswith("trained by itself, as its pack failed (RuntimeError: vmap: ")
+        environment = run_folder(tmp_path, outcome.run_id).read_json("environment.json")
+        assert (environment["note"], environment["pack"]) == (outcome.note, 1)
 
 
 def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
