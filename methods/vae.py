@@ -54,8 +54,11 @@ def log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def bernoulli_loss(logits: Tensor, images: Tensor) -> Tensor:
-    """-log p(x|z) in nats for Bernoulli pixels: summed over pixels, averaged over the batch."""
-    return functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
+    """-log p(x|z) in nats for Bernoulli pixels: summed over pixels, averaged over the batch.
+
+    softplus(l) - l x for a logit l and a pixel x, in operations that stay few where they are mapped over models.
+    """
+    return (functional.softplus(logits, threshold=40) - logits * images).sum() / len(images)
 
 
 @register("vae")

@@ -15,7 +15,7 @@ from benchmark.errors import DamagedError, UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.capture import Captured
 from benchmark.training.checkpoint import Checkpoint
-from benchmark.training.convolutions import Products
+from benchmark.training.layers import Products
 from benchmark.training.draws import Draws
 from benchmark.training.optimisers import Descent, make_optimiser
 from benchmark.training.pack import Alone, Stacked, state_dtype

@@ -6,6 +6,7 @@ with one kernel launch for all. Every other result here has that axis too: (runs
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from benchmark.training.convolutions import Products, use_products
+from benchmark.training.layers import Products, use_products
 from methods.base import Networks, Player, Terms, structure_of
 
 
@@ -26,7 +27,9 @@ def _in_precision(call: Callable[[Tensor], Tensor], precision: str) -> Callable[
     result = state_dtype(precision)
 
     def called(inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        kind = inputs.device.type
+        cast = precision == "bf16" and torch.amp.is_autocast_available(kind)
+        with torch.autocast(kind, torch.bfloat16) if cast else nullcontext():
             return call(inputs).to(result)
 
     return called
@@ -82,7 +85,7 @@ class Stacked:
             for name in each[0].keys() - self.structure.keys()
         }
         for network in networks[0].values():
-            use_products(network, products)
+            use_products(network, products, torch.bfloat16 if precision == "bf16" else None)
 
     def parameters(self, names: Iterable[str]) -> list[Tensor]:
         return [value for name in names for value in self.state[name].values() if value.requires_grad]
