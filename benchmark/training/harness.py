@@ -256,7 +256,8 @@ class _Loop:
         terms: Terms = {}
         for name, turn in self.turns.items():
             outcome = self.engine.losses(turn.player, images, noise[name], self.clock)
-            turn.take(outcome["loss"].sum())
+            # Runs do not share parameters, so that the sum of their losses has each one's own gradients.
+            turn.descent.step(self.engine.gradients(outcome["loss"].sum(), turn.player.networks))
             terms |= {f"{name}_{key}": term for key, term in outcome.items()} if terms else outcome
         self.history.add(self.clock, terms)
         self.clock.add_(1)
@@ -307,17 +308,12 @@ def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorD
 
 
 class _Turn:
-    """One player's part of a step: its gradients, its descent."""
+    """One player's part of a step: its loss, and the descent of its own networks' parameters along it."""
 
     def __init__(self, player: Player, engine: Alone | Stacked, protocol: Optimiser) -> None:
         self.player = player
-        self.parameters = engine.parameters(player.networks)
-        self.descent = Descent(player.optimiser or protocol, self.parameters, isinstance(engine, Stacked))
-
-    def take(self, loss: Tensor) -> None:
-        # Gradients of this player's networks alone: its loss may pass through others'. Runs do not
-        # share parameters, so that the sum of their losses has each one's own gradients.
-        self.descent.step(torch.autograd.grad(loss, self.parameters))
+        parameters = engine.parameters(player.networks)
+        self.descent = Descent(player.optimiser or protocol, parameters, isinstance(engine, Stacked))
 
 
 class _History:

@@ -2,7 +2,7 @@
 
 Mapped over models, a convolution whose weights differ from model to model becomes one with as many
 groups as models. Unfolding gives the same numbers to rounding; which is faster depends on the device.
-Layers cast what they multiply themselves: autocast acts below the map, where a bias is added in float32
+Layers compute in the type of their weights: autocast acts below the map, where a bias is added in float32
 and all that follows is computed in it.
 """
 
@@ -15,24 +15,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Products = Literal["grouped", "unfolded"]
-Cast = Callable[[Tensor], Tensor]
 
 
-def use_products(network: nn.Module, products: Products | None, dtype: torch.dtype | None = None) -> None:
-    """Let the network's layers compute in that way and type; None puts them back as they were.
-
-    Args:
-        dtype: of products and of what they give; None: as the weights are.
-    """
-
-    def cast(tensor: Tensor) -> Tensor:
-        return tensor if dtype is None else tensor.to(dtype)
-
+def use_products(network: nn.Module, products: Products | None) -> None:
+    """Let the network's layers compute in that way, in the type of their weights; None puts them back as they were."""
     for layer in network.modules():
         vars(layer).pop("forward", None)
         compute = None if products is None else _computation(layer, products)
         if compute:
-            vars(layer)["forward"] = partial(compute, layer, cast)
+            vars(layer)["forward"] = partial(compute, layer)
+
+
+def multiplied(network: nn.Module) -> set[str]:
+    """The names of the parameters of layers that compute in the type of their weights."""
+    return {
+        f"{name}.{key}".removeprefix(".")
+        for name, layer in network.named_modules()
+        if _computation(layer, "grouped")
+        for key, _ in layer.named_parameters(recurse=False)
+    }
 
 
 def _computation(layer: nn.Module, products: Products) -> Callable[..., Tensor] | None:
@@ -43,32 +44,59 @@ def _computation(layer: nn.Module, products: Products) -> Callable[..., Tensor] 
     if forward is nn.ReLU.forward and layer.inplace:
         return relu
     if forward is nn.Conv2d.forward and _is_plain(layer):
-        few = layer.in_channels == 1  # grouped, these would be depthwise, whose kernels are slow
-        return unfolded_convolution if products == "unfolded" else patched_convolution if few else convolution
+        return unfolded_convolution if products == "unfolded" else convolution
     if forward is nn.ConvTranspose2d.forward and _is_plain(layer):
         return folded_convolution if products == "unfolded" else convolution
     return None
 
 
-def _is_plain(layer: nn.Module) -> bool:
-    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+def _is_plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     return layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def linear(layer: nn.Linear, cast: Cast, inputs: Tensor) -> Tensor:
-    return functional.linear(cast(inputs), cast(layer.weight), None if layer.bias is None else cast(layer.bias))
+def linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    return _Affine.apply(inputs.to(layer.weight.dtype), layer.weight, layer.bias)  # type: ignore[no-untyped-call]
 
 
-def relu(layer: nn.ReLU, cast: Cast, inputs: Tensor) -> Tensor:
+class _Affine(torch.autograd.Function):
+    """inputs (..., B, in) times weights (..., out, in) plus biases (..., out): batched products whose gradients lie as
+    the weights do, which an optimiser otherwise copies."""
+
+    @staticmethod
+    def forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        products = inputs @ weight.mT
+        return products if bias is None else products.add_(bias.unsqueeze(-2))
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        context.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        inputs, weight = context.saved_tensors
+        wanted = context.needs_input_grad
+        return (
+            gradient @ weight if wanted[0] else None,
+            gradient.mT @ inputs if wanted[1] else None,
+            gradient.sum(-2) if wanted[2] else None,
+        )
+
+    @staticmethod
+    def vmap(info: Any, dims: tuple[Any, ...], inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
+        given = zip((inputs, weight, bias), dims, strict=True)
+        stacked = (None if value is None else _models_first(value, at, info.batch_size) for value, at in given)
+        return _Affine.apply(*stacked), 0  # type: ignore[no-untyped-call]
+
+
+def relu(layer: nn.ReLU, inputs: Tensor) -> Tensor:
     """Not in place: mapped, its inputs are views, of which autograd would copy the whole to and fro."""
     return functional.relu(inputs)
 
 
-def convolution(layer: nn.Conv2d | nn.ConvTranspose2d, cast: Cast, images: Tensor) -> Tensor:
-    bias = None if layer.bias is None else cast(layer.bias)
+def convolution(layer: nn.Conv2d | nn.ConvTranspose2d, images: Tensor) -> Tensor:
     transposed = isinstance(layer, nn.ConvTranspose2d)
     geometry = (layer.stride, layer.padding, layer.dilation, transposed, layer.output_padding)
-    return _Grouped.apply(cast(images), cast(layer.weight), bias, geometry)  # type: ignore[no-untyped-call]
+    return _Grouped.apply(images.to(layer.weight.dtype), layer.weight, layer.bias, geometry)  # type: ignore[no-untyped-call]
 
 
 class _Grouped(torch.autograd.Function):
@@ -98,10 +126,13 @@ class _Grouped(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, dims: tuple[Any, ...], images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Any, *_: Any) -> Any:
         models = info.batch_size
-        images = _models_first(images, dims[0], models).transpose(0, 1).flatten(1, 2)
-        weight = _models_first(weight, dims[1], models).flatten(0, 1)
-        bias = None if bias is None else _models_first(bias, dims[2], models).flatten()
-        outputs = _Grouped.apply(images, weight, bias, geometry, models)  # type: ignore[no-untyped-call]
+        images = _models_first(images, dims[0], models).transpose(0, 1)
+        weight = _models_first(weight, dims[1], models)
+        bias = None if bias is None else _models_first(bias, dims[2], models)
+        if images.shape[2] == 1 and not geometry[3]:
+            return _patched(images, weight, bias, geometry), 1
+        biases = None if bias is None else bias.flatten()
+        outputs = _Grouped.apply(images.flatten(1, 2), weight.flatten(0, 1), biases, geometry, models)  # type: ignore[no-untyped-call]
         return outputs.unflatten(1, (models, -1)), 1
 
 
@@ -110,38 +141,41 @@ def _models_first(tensor: Tensor, at: int | None, models: int) -> Tensor:
     return tensor.expand(models, *tensor.shape) if at is None else tensor.movedim(at, 0)
 
 
-def patched_convolution(layer: nn.Conv2d, cast: Cast, images: Tensor) -> Tensor:
-    """The layer's output for images (B, C, H, W): views of patches, copied once and multiplied with the weights."""
-    (above, beside), (height, width) = _numbers(layer.padding), layer.kernel_size
-    padded = functional.pad(cast(images), (beside, beside, above, above))
-    patches = padded.unfold(2, height, layer.stride[0]).unfold(3, width, layer.stride[1])  # (B, C, H', W', kh, kw)
-    shape = patches.shape[2:4]
-    products = cast(layer.weight).flatten(1) @ patches.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)
-    if layer.bias is not None:
-        products = products + cast(layer.bias)[:, None]
-    return products.unflatten(2, shape)
+def _patched(images: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[Any, ...]) -> Tensor:
+    """Each model's convolution of images (B, models, C, H, W) as (B, models, C', H', W'), by products with patches.
+
+    With one channel a model, grouped convolutions would be depthwise, whose kernels are slow. Patches are views, and
+    copied once.
+    """
+    strides, (above, beside), *_ = geometry
+    padded = functional.pad(images, (beside, beside, above, above))
+    patches = padded.unfold(3, weight.shape[3], strides[0]).unfold(4, weight.shape[4], strides[1])
+    shape = patches.shape[3:5]
+    columns = patches.permute(0, 1, 2, 5, 6, 3, 4).flatten(5).flatten(2, 4)  # (B, models, C kh kw, H' W')
+    products = weight.flatten(2) @ columns
+    return (products if bias is None else products + bias[:, :, None]).unflatten(3, shape)
 
 
-def unfolded_convolution(layer: nn.Conv2d, cast: Cast, images: Tensor) -> Tensor:
+def unfolded_convolution(layer: nn.Conv2d, images: Tensor) -> Tensor:
     """The layer's output for images (B, C, H, W): each patch multiplied with the weights as a matrix."""
     padding = _numbers(layer.padding)
-    patches = functional.unfold(cast(images), layer.kernel_size, 1, padding, layer.stride)
+    patches = functional.unfold(images.to(layer.weight.dtype), layer.kernel_size, 1, padding, layer.stride)
     height, width = (
         (length + 2 * around - kernel) // stride + 1
         for length, around, kernel, stride in zip(
             images.shape[2:], padding, layer.kernel_size, layer.stride, strict=True
         )
     )
-    products = cast(layer.weight).flatten(1) @ patches
+    products = layer.weight.flatten(1) @ patches
     if layer.bias is not None:
-        products = products + cast(layer.bias)[:, None]
+        products = products + layer.bias[:, None]
     return products.reshape(*products.shape[:2], height, width)
 
 
-def folded_convolution(layer: nn.ConvTranspose2d, cast: Cast, images: Tensor) -> Tensor:
+def folded_convolution(layer: nn.ConvTranspose2d, images: Tensor) -> Tensor:
     """The transposed layer's output for images (B, C, H, W): products with the weights, summed where they overlap."""
     padding = _numbers(layer.padding)
-    patches = cast(layer.weight).flatten(1).mT @ cast(images).flatten(2)
+    patches = layer.weight.flatten(1).mT @ images.to(layer.weight.dtype).flatten(2)
     height, width = (
         (length - 1) * stride - 2 * around + kernel + extra
         for length, stride, around, kernel, extra in zip(
@@ -149,7 +183,7 @@ def folded_convolution(layer: nn.ConvTranspose2d, cast: Cast, images: Tensor) ->
         )
     )
     outputs = functional.fold(patches, (height, width), layer.kernel_size, 1, padding, layer.stride)
-    return outputs if layer.bias is None else outputs + cast(layer.bias)[:, None, None]
+    return outputs if layer.bias is None else outputs + layer.bias[:, None, None]
 
 
 def _numbers(padding: str | tuple[int, ...]) -> tuple[int, ...]:

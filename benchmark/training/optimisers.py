@@ -83,7 +83,7 @@ class Descent:
             for parameter, whole in zip(part, gradients, strict=True):
                 gradient = whole[run] if self.apart else whole
                 # A fused optimiser walks through both memories side by side, whatever their strides.
-                alike = gradient.stride() == parameter.stride()
+                alike = gradient.stride() == parameter.stride() and gradient.dtype == parameter.dtype
                 parameter.grad = gradient if alike else torch.empty_like(parameter).copy_(gradient)
             optimiser.step()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from benchmark.training.layers import Products, use_products
+from benchmark.training.layers import Products, multiplied, use_products
 from methods.base import Networks, Player, Terms, structure_of
 
 
@@ -55,6 +55,9 @@ class Alone:
         terms = player.loss(self.called, images[0], own, self.hyperparameters, step)
         return {name: term[None] for name, term in terms.items()}
 
+    def gradients(self, loss: Tensor, names: Iterable[str]) -> Sequence[Tensor]:
+        return torch.autograd.grad(loss, self.parameters(names))
+
     def models(self) -> list[nn.ModuleDict]:
         return [self.networks]
 
@@ -85,7 +88,10 @@ class Stacked:
             for name in each[0].keys() - self.structure.keys()
         }
         for network in networks[0].values():
-            use_products(network, products, torch.bfloat16 if precision == "bf16" else None)
+            use_products(network, products)
+        product = torch.bfloat16 if precision == "bf16" else state_dtype(precision)
+        self.product_types = {name: dict.fromkeys(multiplied(own), product) for name, own in networks[0].items()}
+        self.leaves: dict[str, dict[str, Tensor]] = {}  # weights in the type that they are multiplied in, by network
 
     def parameters(self, names: Iterable[str]) -> list[Tensor]:
         return [value for name in names for value in self.state[name].values() if value.requires_grad]
@@ -96,7 +102,29 @@ class Stacked:
         ) -> Terms:
             return player.loss(self._call_with(state), images, noise, self.kind(**values, **self.structure), step)
 
-        return vmap(of_one)(self.state, images, dict(noise), self.hyperparameters)
+        # Gradients of others' networks, through which the loss may pass, are nobody's.
+        state = {
+            name: own if name in player.networks else {key: value.detach() for key, value in own.items()}
+            for name, own in ((name, self._leaves_of(name)) for name in self.state)
+        }
+        return vmap(of_one)(state, images, dict(noise), self.hyperparameters)
+
+    def gradients(self, loss: Tensor, names: Iterable[str]) -> Sequence[Tensor]:
+        """Of the loss by these networks' parameters, which are about to move."""
+        leaves = [value for name in names for value in self._leaves_of(name).values() if value.requires_grad]
+        for name in names:
+            del self.leaves[name]
+        return torch.autograd.grad(loss, leaves)
+
+    def _leaves_of(self, name: str) -> dict[str, Tensor]:
+        """A network's weights as its layers multiply them, cast once until they move."""
+        if name not in self.leaves:
+            types = self.product_types[name]
+            self.leaves[name] = {
+                key: value.detach().to(types.get(key, value.dtype)).requires_grad_(value.requires_grad)
+                for key, value in self.state[name].items()
+            }
+        return self.leaves[name]
 
     def _call_with(self, state: dict[str, dict[str, Tensor]]) -> Networks:
         def bind(name: str) -> Callable[[Tensor], Tensor]:
@@ -122,6 +150,7 @@ class Stacked:
     @torch.no_grad()
     def restore(self, runs: Sequence[Mapping[str, Tensor]]) -> None:
         """Put the weights that `tensors` gave of each run in place."""
+        self.leaves.clear()
         for name, own in self.state.items():
             for key, value in own.items():
                 value.copy_(torch.stack([run[f"{name}.{key}"] for run in runs]))
