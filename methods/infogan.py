@@ -43,10 +43,11 @@ class Normalised(nn.Module):
 
     def normalise(self, values: Tensor) -> Tensor:
         """Values (N + B, channels, ...) by the first N's means and variances over all but the channels."""
-        values = values.to(self.reference.dtype)
         over = [0, *range(2, values.ndim)]
-        variance, mean = torch.var_mean(values[: len(self.reference)], over, correction=0, keepdim=True)
-        return (values - mean) * torch.rsqrt(variance + 1e-5)
+        known = values[: len(self.reference)].to(self.reference.dtype)
+        variance, mean = torch.var_mean(known, over, correction=0, keepdim=True)
+        scale = torch.rsqrt(variance + 1e-5)
+        return torch.addcmul((-mean * scale).to(values.dtype), values, scale.to(values.dtype))
 
 
 @register("infogan")
