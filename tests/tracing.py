@@ -46,7 +46,7 @@ class Trace(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func.overloadpacket)
         given = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if name in WAITS:
+        if name in WAITS and any(tensor.device.type != "cpu" for tensor in given):
             self.objections.append(f"{name} waits for a value")
         hosts = [tuple(tensor.shape) for tensor in given if tensor.device.type == "cpu" and tensor.ndim]
         if hosts:
