@@ -67,8 +67,9 @@ def is_view(func: Any, given: Sequence[Tensor], made: Sequence[Tensor]) -> bool:
         return False
     if "aten.empty" in str(func) or "aten.new_empty" in str(func):
         return True  # memory that is not written
-    return bool(made) and all(
-        value.alias_info is not None and not value.alias_info.is_write for value in func._schema.returns
+    return (
+        bool(made)
+        and all(value.alias_info is not None and not value.alias_info.is_write for value in func._schema.returns)
     ) or str(func.overloadpacket) in ("aten.detach", "aten._unsafe_view", "aten.lift_fresh")
 
 

@@ -58,12 +58,12 @@ class FactorDataset(ABC):
         """Images at the indices (B,): float tensor (B, C, H, W) in [0, 1]; IndexError outside."""
 
     def factors(self, indices: Indices) -> Tensor:
-        """Factor values at the indices (B,): integers (B, K), each in 0 .. size - 1, on the device of a tensor given."""
+        """Factor values at the indices (B,): integers (B, K), each in 0 .. size - 1, where a tensor is."""
         sizes, strides = self._grid_for(indices)
         return self._checked(indices, sizes.device)[:, None] // strides % sizes
 
     def indices(self, factors: Tensor | np.ndarray | Sequence[Sequence[int]]) -> Tensor:
-        """Indices (B,) of the factor values (B, K), on the device of a tensor given.
+        """Indices (B,) of the factor values (B, K), where a tensor is.
 
         Raises:
             ValueError: a value is off the grid.

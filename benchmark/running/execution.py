@@ -74,7 +74,7 @@ class Workplace:
 
 
 class PackTooLargeError(MemoryError):
-    """The device's memory does not hold a pack of several runs; a process that has failed for it is fit for no other."""
+    """The device's memory does not hold a pack; a process that has failed for it is fit for no other."""
 
 
 @dataclass(frozen=True)
@@ -235,13 +235,7 @@ def _train_together(
         trainings = train_pack(specs, dataset, report=report, resume=resume, save=save, stacked=stacked)
         for spec, training in zip(specs, trainings, strict=True):
             if isinstance(training, Training):
-                if training.note:
-                    _note(notes, spec, training.note)
-                folder = run_folder(workplace.out, spec.run_id)
-                environment = describe_environment(training, spec, dataset.device, workplace.threads)
-                told = {"note": notes.get(spec.run_id, "")}
-                folder.write_training(training.networks, training.history, environment | told)
-                folder.clear_checkpoints()
+                _store(spec, training, dataset, workplace, notes)
             else:
                 errors[spec.run_id] = training
         return errors
@@ -258,14 +252,25 @@ def _train_together(
         was_stacked = stacked is not False and (len(specs) > 1 or dataset.device.type != "cpu")
         if not was_stacked:
             return {specs[0].run_id: error}
-        told = f"trained by itself, as its pack failed ({_one_line(error)})"
+        reason = f"trained by itself, as its pack failed ({_one_line(error)})"
     # Here the error, and with it what its frames held on the device, is gone.
     for spec in specs:
-        _note(notes, spec, told)
+        _note(notes, spec, reason)
         checkpoint, _ = run_folder(workplace.out, spec.run_id).read_checkpoint()
         own = [checkpoint] if checkpoint else None
         errors |= _train_together([spec], own, dataset, workplace, notes, stacked=False)
     return errors
+
+
+def _store(
+    spec: RunSpec, training: Training, dataset: FactorDataset, workplace: Workplace, notes: dict[str, str]
+) -> None:
+    """Keep a trained model, and how it came about."""
+    _note(notes, spec, training.note)
+    folder = run_folder(workplace.out, spec.run_id)
+    environment = describe_environment(training, spec, dataset.device, workplace.threads)
+    folder.write_training(training.networks, training.history, environment | {"note": notes[spec.run_id]})
+    folder.clear_checkpoints()
 
 
 def _note(notes: dict[str, str], spec: RunSpec, told: str) -> None:

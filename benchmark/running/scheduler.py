@@ -173,5 +173,7 @@ def _alone(work: Work, runs: Sequence[Any], workplace: Workplace, log: str) -> l
         error = ProcessError(ending.reason or "its process ended early")
         return [*ending.told, fail(left[0].run_id, error, workplace)]
     half = len(left) // 2
-    smaller = replace(workplace, note=f"its pack of {len(runs)} was halved: {ending.reason or 'its process ended early'}")
+    smaller = replace(
+        workplace, note=f"its pack of {len(runs)} was halved: {ending.reason or 'its process ended early'}"
+    )
     return [*ending.told, *_alone(work, left[:half], smaller, log), *_alone(work, left[half:], smaller, log)]

@@ -18,9 +18,9 @@ class Captured:
     """A function of tensors that works by side effects on tensors it holds, recorded on its fourth call.
 
     It must neither wait for the device nor decide anything by a tensor's value. Calls before the fourth are ordinary
-    ones, so that as many calls take effect as are made. A recording that fails executes nothing: that call and all later
-    ones are ordinary ones, as are all calls of later functions in this process, whose allocator such a failure may leave
-    in an odd state.
+    ones, so that as many calls take effect as are made. A recording that fails executes nothing: that call and all
+    later ones are ordinary ones, as are all calls of later functions in this process, whose allocator such a failure
+    may leave in an odd state.
 
     Raises:
         torch.OutOfMemoryError: the device's memory does not hold what the function needs.

@@ -15,8 +15,8 @@ from benchmark.errors import DamagedError, UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.capture import Captured
 from benchmark.training.checkpoint import Checkpoint
-from benchmark.training.layers import Products
 from benchmark.training.draws import Draws
+from benchmark.training.layers import Products
 from benchmark.training.optimisers import Descent, make_optimiser
 from benchmark.training.pack import Alone, Stacked, state_dtype
 from methods.base import Method, Optimiser, Player, Terms, structure_of
@@ -213,8 +213,7 @@ class _Loop:
         else:
             self.engine = Stacked(networks, hyperparameters, self.precision, products)
         batches, noises = (
-            [torch.Generator().manual_seed(stream(spec.seed, use)) for spec in specs]
-            for use in ("batches", "noise")
+            [torch.Generator().manual_seed(stream(spec.seed, use)) for spec in specs] for use in ("batches", "noise")
         )
         self.draws = Draws(methods[0], batches, noises, dataset, protocol.batch, self.dtype, device)
         players = methods[0].players().items()

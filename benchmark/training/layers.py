@@ -43,19 +43,26 @@ def _computation(layer: nn.Module, products: Products) -> Callable[..., Tensor] 
         return linear
     if forward is nn.ReLU.forward and layer.inplace:
         return relu
-    if forward is nn.Conv2d.forward and _is_plain(layer):
+    if isinstance(layer, nn.Conv2d) and forward is nn.Conv2d.forward and _is_plain(layer):
         return unfolded_convolution if products == "unfolded" else convolution
-    if forward is nn.ConvTranspose2d.forward and _is_plain(layer):
+    if isinstance(layer, nn.ConvTranspose2d) and forward is nn.ConvTranspose2d.forward and _is_plain(layer):
         return folded_convolution if products == "unfolded" else convolution
     return None
 
 
 def _is_plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
-    return layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return (
+        layer.groups == 1
+        and set(layer.dilation) == {1}
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    )
 
 
 def linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
-    return _Affine.apply(inputs.to(layer.weight.dtype), layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    """The layer's output (..., B, out) for inputs (..., B, in)."""
+    outputs: Tensor = _Affine.apply(inputs.to(layer.weight.dtype), layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    return outputs
 
 
 class _Affine(torch.autograd.Function):
@@ -72,7 +79,7 @@ class _Affine(torch.autograd.Function):
         context.save_for_backward(*inputs[:2])
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Any, ...]:
         inputs, weight = context.saved_tensors
         wanted = context.needs_input_grad
         return (
@@ -94,9 +101,11 @@ def relu(layer: nn.ReLU, inputs: Tensor) -> Tensor:
 
 
 def convolution(layer: nn.Conv2d | nn.ConvTranspose2d, images: Tensor) -> Tensor:
+    """The layer's output for images (B, C, H, W), transposed or not, by the library."""
     transposed = isinstance(layer, nn.ConvTranspose2d)
     geometry = (layer.stride, layer.padding, layer.dilation, transposed, layer.output_padding)
-    return _Grouped.apply(images.to(layer.weight.dtype), layer.weight, layer.bias, geometry)  # type: ignore[no-untyped-call]
+    outputs: Tensor = _Grouped.apply(images.to(layer.weight.dtype), layer.weight, layer.bias, geometry)  # type: ignore[no-untyped-call]
+    return outputs
 
 
 class _Grouped(torch.autograd.Function):
@@ -104,8 +113,10 @@ class _Grouped(torch.autograd.Function):
     and sums by kernels of their own."""
 
     @staticmethod
-    def forward(images: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[Any, ...], groups: int = 1) -> Tensor:
-        return torch.convolution(images, weight, bias, *geometry, groups)
+    def forward(
+        images: Tensor, weight: Tensor, bias: Tensor | None, geometry: tuple[Any, ...], groups: int = 1
+    ) -> Tensor:
+        return torch.convolution(images, weight, bias, *geometry, groups)  # type: ignore[call-arg]
 
     @staticmethod
     def setup_context(context: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -115,7 +126,7 @@ class _Grouped(torch.autograd.Function):
         context.save_for_backward(images, weight)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Any, ...]:
         images, weight = context.saved_tensors
         wanted = list(context.needs_input_grad[:3])
         gradients = torch.ops.aten.convolution_backward(
@@ -124,7 +135,9 @@ class _Grouped(torch.autograd.Function):
         return (*gradients, None, None)
 
     @staticmethod
-    def vmap(info: Any, dims: tuple[Any, ...], images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Any, *_: Any) -> Any:
+    def vmap(
+        info: Any, dims: tuple[Any, ...], images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Any, *_: Any
+    ) -> Any:
         models = info.batch_size
         images = _models_first(images, dims[0], models).transpose(0, 1)
         weight = _models_first(weight, dims[1], models)
@@ -153,7 +166,7 @@ def _patched(images: Tensor, weight: Tensor, bias: Tensor | None, geometry: tupl
     shape = patches.shape[3:5]
     columns = patches.permute(0, 1, 2, 5, 6, 3, 4).flatten(5).flatten(2, 4)  # (B, models, C kh kw, H' W')
     products = weight.flatten(2) @ columns
-    return (products if bias is None else products + bias[:, :, None]).unflatten(3, shape)
+    return (products if bias is None else products + bias[:, :, None]).unflatten(3, (shape[0], shape[1]))  # type: ignore[no-untyped-call]
 
 
 def unfolded_convolution(layer: nn.Conv2d, images: Tensor) -> Tensor:

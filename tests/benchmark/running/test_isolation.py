@@ -177,7 +177,8 @@ def test_training_in_one_process_and_scoring_in_others_is_as_isolated(tmp_path):
     specs = [RunSpec("faulty", {"kind": kind}, "dsprites_mini", steps=2, seed=kind) for kind in (0, 6, 8)]
     outcomes = {outcome.run_id: outcome for outcome in score_beside_training([specs], place)}
     sound, exits, scored_badly = (outcomes[spec.run_id] for spec in specs)
-    assert sound == Outcome(specs[0].run_id, finished=True)
+    told = "its pack of 3 was halved: it ended its process with exit code 5"
+    assert sound == Outcome(specs[0].run_id, finished=True, note=told)
     assert exits.reason == REASONS[6]
     assert scored_badly.reason == "ProcessError: it ended its process with exit code 7"
     # What was trained stays: the same command scores it alone.

@@ -6,9 +6,9 @@ from torch import nn
 
 from benchmark.spec import RunSpec
 from benchmark.training import harness
-from benchmark.training.layers import use_products
 from benchmark.training.draws import CHUNK
 from benchmark.training.harness import DivergenceError, build, train, train_pack
+from benchmark.training.layers import use_products
 from benchmark.training.pack import Stacked
 from methods.betavae import BetaVAE
 

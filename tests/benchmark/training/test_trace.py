@@ -1,4 +1,4 @@
-"""Steps followed on the `meta` device: none does what a recorded step on a GPU must not, and what each moves is bounded."""
+"""Steps followed on the `meta` device: none does what a recorded step on a GPU must not; what each moves is bounded."""
 
 import pytest
 import torch
@@ -9,7 +9,9 @@ from methods.vae import VAE
 from tests.tracing import META, Trace, follow, fused_anywhere, loop_of
 
 TRAINED = sorted(
-    name for name, kind in methods.REGISTRY.items() if RunSpec(name, {}, "dsprites_mini").resolve_hyperparameters
+    name
+    for name, kind in methods.REGISTRY.items()
+    if RunSpec(name, {}, "dsprites_mini").resolve_hyperparameters
     and name not in ("ground_truth", "pixels", "pca", "ica", "vae_untrained")
 )
 PRESETS = ("quick", "study_quick", "higgins2017")
