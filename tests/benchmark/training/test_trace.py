@@ -6,14 +6,9 @@ import torch
 import methods
 from benchmark.spec import RunSpec
 from methods.vae import VAE
+from tests.benchmarks.steps import trained_methods
 from tests.tracing import META, Trace, follow, fused_anywhere, loop_of
 
-TRAINED = sorted(
-    name
-    for name, kind in methods.REGISTRY.items()
-    if RunSpec(name, {}, "dsprites_mini").resolve_hyperparameters
-    and name not in ("ground_truth", "pixels", "pca", "ica", "vae_untrained")
-)
 PRESETS = ("quick", "study_quick", "higgins2017")
 GIGABYTES = {"betavae": 14.1, "factorvae": 32, "infogan": 55.5, "adagvae": 28.5}  # of a step of 64 runs
 
@@ -33,7 +28,7 @@ def _resume(loop):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("method", TRAINED)
+@pytest.mark.parametrize("method", trained_methods())
 def test_a_step_neither_waits_nor_takes_what_is_the_hosts(method, preset, mini):
     for runs, before in ((1, _resume), (2, lambda loop: None), (5, _resume)):
         trace = follow(_pack(method, preset, runs, mini), before, steps=2)
