@@ -53,7 +53,7 @@ class Trace(TorchDispatchMode):
             self.objections.append(f"{name} takes a tensor of the host's, {hosts[0]}")
         result = func(*args, **(kwargs or {}))
         made = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
-        if not is_view(func, given, made):
+        if not is_view(func, made):
             read = given[1:] if name in OVERWRITING else given
             self.kernels[name] += 1
             self.moved[name] += sum(map(bytes_of, {id(tensor): tensor for tensor in read}.values()))
@@ -61,7 +61,7 @@ class Trace(TorchDispatchMode):
         return result
 
 
-def is_view(func: Any, given: Sequence[Tensor], made: Sequence[Tensor]) -> bool:
+def is_view(func: Any, made: Sequence[Tensor]) -> bool:
     """Whether an operation computes nothing: its results alias what it was given, and nothing is written."""
     if any(argument.alias_info and argument.alias_info.is_write for argument in func._schema.arguments):
         return False
@@ -103,7 +103,8 @@ def fused_anywhere() -> Iterator[None]:
 def loop_of(specs: Sequence[RunSpec], dataset: FactorDataset, precision: str = "bf16") -> _Loop:
     """A pack's loop on the `meta` device."""
     methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
-    return _Loop(specs, methods, networks, Imagined(dataset), precision, "grouped")
+    with fused_anywhere():
+        return _Loop(specs, methods, networks, Imagined(dataset), precision, "grouped")
 
 
 def follow(loop: _Loop, before: Callable[[_Loop], None] = lambda loop: None, steps: int = 3) -> Trace:

@@ -258,6 +258,7 @@ class _Loop:
             # Runs do not share parameters, so that the sum of their losses has each one's own gradients.
             turn.descent.step(self.engine.gradients(outcome["loss"].sum(), turn.player.networks))
             terms |= {f"{name}_{key}": term for key, term in outcome.items()} if terms else outcome
+        self.engine.end_step()
         self.history.add(self.clock, terms)
         self.clock.add_(1)
 

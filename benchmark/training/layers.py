@@ -71,6 +71,8 @@ class _Affine(torch.autograd.Function):
 
     @staticmethod
     def forward(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is not None and inputs.ndim == 3:
+            return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
         products = inputs @ weight.mT
         return products if bias is None else products.add_(bias.unsqueeze(-2))
 

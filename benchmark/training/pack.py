@@ -55,8 +55,11 @@ class Alone:
         terms = player.loss(self.called, images[0], own, self.hyperparameters, step)
         return {name: term[None] for name, term in terms.items()}
 
-    def gradients(self, loss: Tensor, names: Iterable[str]) -> Sequence[Tensor]:
+    def gradients(self, loss: Tensor, names: Sequence[str]) -> Sequence[Tensor]:
         return torch.autograd.grad(loss, self.parameters(names))
+
+    def end_step(self) -> None:
+        """Nothing outlives a step."""
 
     def models(self) -> list[nn.ModuleDict]:
         return [self.networks]
@@ -109,12 +112,16 @@ class Stacked:
         }
         return vmap(of_one)(state, images, dict(noise), self.hyperparameters)
 
-    def gradients(self, loss: Tensor, names: Iterable[str]) -> Sequence[Tensor]:
+    def gradients(self, loss: Tensor, names: Sequence[str]) -> Sequence[Tensor]:
         """Of the loss by these networks' parameters, which are about to move."""
         leaves = [value for name in names for value in self._leaves_of(name).values() if value.requires_grad]
         for name in names:
             del self.leaves[name]
         return torch.autograd.grad(loss, leaves)
+
+    def end_step(self) -> None:
+        """Cast anew in the next step: what a recorded one reads must be made in it, or be a parameter itself."""
+        self.leaves.clear()
 
     def _leaves_of(self, name: str) -> dict[str, Tensor]:
         """A network's weights as its layers multiply them, cast once until they move."""
@@ -150,7 +157,6 @@ class Stacked:
     @torch.no_grad()
     def restore(self, runs: Sequence[Mapping[str, Tensor]]) -> None:
         """Put the weights that `tensors` gave of each run in place."""
-        self.leaves.clear()
         for name, own in self.state.items():
             for key, value in own.items():
                 value.copy_(torch.stack([run[f"{name}.{key}"] for run in runs]))

@@ -11,7 +11,7 @@ import argparse
 import methods
 from benchmark import datasets
 from benchmark.spec import RunSpec
-from tests.tracing import Trace, follow, fused_anywhere, loop_of
+from tests.tracing import Trace, follow, loop_of
 
 RATE = 2.6e12  # bytes a second, of a large copy on an H100
 LINE = "{:<18} {:>8} {:>8} {:>8}"
@@ -21,8 +21,7 @@ def trace_step(method: str, preset: str, runs: int) -> Trace:
     """The steady step of a pack of runs that differ in their seeds."""
     dataset = datasets.load("dsprites")
     specs = [RunSpec(method, {}, dataset.name, preset, seed) for seed in range(runs)]
-    with fused_anywhere():
-        return follow(loop_of(specs, dataset))
+    return follow(loop_of(specs, dataset))
 
 
 def trained_methods() -> list[str]:
