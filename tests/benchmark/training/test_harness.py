@@ -36,6 +36,25 @@ def _weights(training):
     return torch.cat([weights.flatten() for weights in training.networks.state_dict().values()])
 
 
+def _denormals_are_numbers():
+    return bool(torch.full((1,), 1e-40).mul(1.0).any())
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot flush denormals")
+@pytest.mark.parametrize("before", [False, True])
+def test_denormals_are_flushed_while_a_run_trains_and_not_after(mini, before):
+    seen = []
+    spec = replace(_spec(), steps=harness.REPORT_STEPS)
+    torch.set_flush_denormal(before)
+    try:
+        train(spec, mini, report=lambda step, loss: seen.append(_denormals_are_numbers()))
+        after = _denormals_are_numbers()
+    finally:
+        torch.set_flush_denormal(False)
+    assert seen and not any(seen)
+    assert after != before
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_same_seed_same_weights_to_the_bit(mini, precision):
     first, second = (train(_spec(), mini, precision) for _ in range(2))
