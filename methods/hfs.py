@@ -10,6 +10,8 @@ from methods import register
 from methods.base import Networks, Terms, hyperparameter
 from methods.vae import VAE, Latents
 
+AT_ONCE = 2  # pairs, of whose B * B * B sums all in one tensor take longer to fill than to compute
+
 
 @register("hfs")
 class HFS(VAE):
@@ -37,16 +39,22 @@ class HFS(VAE):
 
 def support_distance(codes: Tensor) -> Tensor:
     """Sum over pairs of latents of the squared Hausdorff distance of their supports in codes (B, D)."""
-    return torch.stack([_of_pair(codes[:, i], codes[:, j]) for i in range(codes.shape[1]) for j in range(i)]).sum()
-
-
-def _of_pair(first: Tensor, second: Tensor) -> Tensor:
-    """For coordinates (B,): the farthest combination (a, b) from its nearest code c, squared."""
+    batch, latents = codes.shape
+    first, second = torch.tril_indices(latents, latents, -1, device=codes.device)  # (pairs,)
+    values = codes.mT
     with torch.no_grad():  # the search needs no gradients, only what it finds
-        to_first, to_second = ((each[:, None] - each).square() for each in (first, second))  # (a or b, c)
-        nearest, at = (to_first[:, None] + to_second).min(2)  # (a, b)
-        farthest = nearest.flatten().argmax(0, keepdim=True)
-        c = at.flatten().gather(0, farthest)
-        a, b = farthest // len(first), farthest % len(first)
-    squared = (first.gather(0, a) - first.gather(0, c)) ** 2 + (second.gather(0, b) - second.gather(0, c)) ** 2
-    return squared.sum()
+        apart = (values[:, :, None] - values[:, None]).square()  # (D, B, B)
+        nearest = [_to_nearest(apart[i], some) for i in range(1, latents) for some in apart[:i].split(AT_ONCE)]
+        farthest = torch.cat(nearest).flatten(1).argmax(1, keepdim=True)  # (pairs, 1)
+    ones, others = values[first], values[second]  # (pairs, B)
+    along = (ones.gather(1, farthest // batch) - ones).square()
+    across = (others.gather(1, farthest % batch) - others).square()
+    return (along + across).amin(1).sum()
+
+
+def _to_nearest(first: Tensor, others: Tensor) -> Tensor:
+    """From each combination (a, b) of a first and another coordinate to the nearest code c: (others, a, b).
+
+    From squared distances in each coordinate, (a, c) and (others, b, c), which are symmetric.
+    """
+    return (first[:, :, None] + others[:, None]).amin(2)

@@ -387,7 +387,7 @@ def flatten_terms(terms: Mapping[str, Tensor]) -> list[dict[str, float]]:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Within it, what is too small for a normal number, below 1e-38 in float32, is 0 to this thread and those it starts.
+    """Within it, numbers too small to be normal, below 1e-38 in float32, are 0 to this thread and those it starts.
 
     An optimiser's means of gradients that have become 0, as those of pixels that are always black, decay to such
     numbers, with which some processors compute a hundred times as slowly: a step took twice its time by the end.

@@ -7,7 +7,7 @@ from benchmark.spec import RunSpec
 from tests.benchmarks.steps import trained_methods
 from tests.tracing import META, Trace, follow, loop_of
 
-PRESETS = ("quick", "study_quick", "higgins2017")
+PRESETS = ("quick", "study_quick", "standard", "higgins2017")
 GIGABYTES = {"betavae": 14.1, "factorvae": 32, "infogan": 55.5, "adagvae": 28.5}  # of a step of 64 runs
 
 
@@ -62,6 +62,10 @@ def test_bytes_and_kernels_are_counted_by_hand():
         torch.empty(100, device=META)
     assert dict(trace.kernels) == {"aten.mm": 1, "aten.add_": 1}
     assert dict(trace.moved) == {"aten.mm": 4 * (12 + 20 + 15), "aten.add_": 4 * (15 + 15)}
+
+
+def test_pairs_of_latents_are_few_kernels(mini):
+    assert sum(follow(_pack("hfs", "standard", 64, mini), steps=2).kernels.values()) <= 300
 
 
 @pytest.mark.parametrize("method", GIGABYTES)
