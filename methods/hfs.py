@@ -44,7 +44,7 @@ def support_distance(codes: Tensor) -> Tensor:
     values = codes.mT
     with torch.no_grad():  # the search needs no gradients, only what it finds
         apart = (values[:, :, None] - values[:, None]).square()  # (D, B, B)
-        nearest = [_to_nearest(apart[i], some) for i in range(1, latents) for some in apart[:i].split(AT_ONCE)]
+        nearest = [_to_nearest(apart[i], some) for i in range(1, latents) for some in torch.split(apart[:i], AT_ONCE)]
         farthest = torch.cat(nearest).flatten(1).argmax(1, keepdim=True)  # (pairs, 1)
     ones, others = values[first], values[second]  # (pairs, B)
     along = (ones.gather(1, farthest // batch) - ones).square()

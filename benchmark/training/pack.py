@@ -46,6 +46,9 @@ class Alone:
     def __init__(self, networks: nn.ModuleDict, hyperparameters: Any, precision: str) -> None:
         self.networks, self.hyperparameters = networks, hyperparameters
         self.called = callable_networks(networks, precision)
+        if next(networks.parameters()).device.type == "cpu":
+            for network in networks.values():
+                use_products(network, "alone")
 
     def parameters(self, names: Iterable[str]) -> list[Tensor]:
         return [parameter for name in names for parameter in self.networks[name].parameters()]
@@ -62,6 +65,8 @@ class Alone:
         """Nothing outlives a step."""
 
     def models(self) -> list[nn.ModuleDict]:
+        for network in self.networks.values():
+            use_products(network, None)
         return [self.networks]
 
     def tensors(self, run: int) -> dict[str, Tensor]:

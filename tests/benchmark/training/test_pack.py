@@ -65,6 +65,24 @@ def test_layers_are_put_back_as_they_were():
     assert not any("forward" in vars(layer) for layer in network)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("channels", "extra"), [(1, 0), (3, 0), (1, 1), (3, 1)])
+def test_transposed_convolutions_alone_are_the_librarys(channels, extra, dtype):
+    """Strides and paddings that differ along the axes, also where some pixels are reached by no output."""
+    layer = nn.ConvTranspose2d(5, channels, (4, 3), (2, 3), (1, 0), (extra, 2 * extra)).to(dtype)
+    images = torch.randn(2, 5, 6, 4, dtype=dtype, requires_grad=True)
+    given = [images, *layer.parameters()]
+    outputs = [layer(images)]
+    use_products(layer, "alone")
+    outputs.append(layer(images))
+    torch.testing.assert_close(outputs[1], outputs[0])
+    weights = torch.randn_like(outputs[0])
+    of_library, own = (torch.autograd.grad(each, given, weights, create_graph=True) for each in outputs)
+    torch.testing.assert_close(own, of_library)
+    second = [torch.autograd.grad(sum((each**2).sum() for each in first), given[:2]) for first in (of_library, own)]
+    torch.testing.assert_close(second[1], second[0])
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_reduced_precision_agrees_roughly(precision, mini):
     specs = _specs("betavae")[:2]
