@@ -38,6 +38,17 @@ def test_bernoulli_loss_is_that_of_torch_distributions():
     torch.testing.assert_close(bernoulli_loss(logits, images), expected)
 
 
+def test_bernoulli_losses_gradients_are_those_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    logits, images = (torch.randn(3, 1, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    given = [logits.requires_grad_(), images.sigmoid().detach().requires_grad_()]
+    own = bernoulli_loss(*given)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(*given, reduction="sum") / 3
+    for ours, theirs in zip(*(torch.autograd.grad(7 * each, given) for each in (own, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert torch.autograd.gradgradcheck(bernoulli_loss, given)
+
+
 def test_bernoulli_loss_of_extreme_logits_is_finite():
     logits = torch.full((2, *SHAPE), 1e4)
     assert bernoulli_loss(logits, torch.ones_like(logits)).item() == 0
