@@ -32,6 +32,8 @@ from metrics import Table
 from metrics.base import WIDE
 
 PROGRESS_SECONDS = 1.0
+CHECKPOINT_SHARE = 0.02  # of a training's time, that checkpoints take at most
+GRACE_SHARE = 0.7  # of an interrupt's grace, after which no checkpoint is begun
 
 Pack = Sequence[RunSpec]  # that train together
 
@@ -284,17 +286,28 @@ def _code(spec: RunSpec) -> str:
 
 
 def _saver(specs: Pack, workplace: Workplace) -> Save:
-    """Keeps checkpoints of the runs every so many seconds."""
+    """Keeps checkpoints of the runs every so many seconds (0: after every step), or as seldom as keeps them cheap.
+
+    At an interrupt those are kept for which there is time; of the other runs the checkpoints before stay.
+    """
     folders = [run_folder(workplace.out, spec.run_id) for spec in specs]
     codes = [_code(spec) for spec in specs]
-    kept = time.monotonic()
+    slots = [folder.checkpoint_slots() for folder in folders]
+    started, spent = time.monotonic(), 0.0
+    due = started + workplace.checkpoint_seconds
 
     def save(step: int, checkpoints: Callable[[], list[Checkpoint]]) -> None:
-        nonlocal kept
-        if isolation.interrupted() or time.monotonic() - kept >= workplace.checkpoint_seconds:
-            for folder, checkpoint, code in zip(folders, checkpoints(), codes, strict=True):
-                folder.write_checkpoint(replace(checkpoint, code=code))
-            kept = time.monotonic()
+        nonlocal due, spent
+        began = time.monotonic()
+        if isolation.interrupted() or began >= due:
+            for folder, checkpoint, code, slot in zip(folders, checkpoints(), codes, slots, strict=True):
+                if isolation.interrupted() and time.monotonic() - began > GRACE_SHARE * isolation.GRACE_SECONDS:
+                    break
+                folder.write_checkpoint(replace(checkpoint, code=code), next(slot))
+            ended, seconds = time.monotonic(), workplace.checkpoint_seconds
+            took = ended - began
+            spent += took
+            due = max(ended + seconds, started + (spent + took) / CHECKPOINT_SHARE) if seconds else ended
         if isolation.interrupted():
             raise KeyboardInterrupt
 

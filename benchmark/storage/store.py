@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -138,11 +139,15 @@ class RunFolder:
             return pd.DataFrame()
         return history if is_sound_history(history) else pd.DataFrame()
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Keep where the training stands; the one before stays until the next is written."""
+    def checkpoint_slots(self) -> Iterator[str]:
+        """Where checkpoints go, in turn: the first to where the latest sound one is not."""
         slots = {slot: self._read_slot(slot) for slot in SLOTS}
         steps = {slot: held.step if isinstance(held, Checkpoint) else -1 for slot, held in slots.items()}
-        write_atomically(self.path / min(steps, key=steps.__getitem__), checkpoint.to_bytes())
+        return cycle(sorted(SLOTS, key=steps.__getitem__))
+
+    def write_checkpoint(self, checkpoint: Checkpoint, slot: str = SLOTS[0]) -> None:
+        """Keep where the training stands; the one before, in the other slot, stays until the next is written."""
+        write_atomically(self.path / slot, checkpoint.to_bytes())
 
     def read_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
         """The latest sound checkpoint, if any, and a sentence for each that is damaged."""

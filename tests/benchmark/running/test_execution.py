@@ -15,6 +15,7 @@ from benchmark.running.scheduler import carry_out, run_all, score_beside_trainin
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 from benchmark.training import harness
+from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.harness import DivergenceError
 from methods.vae import VAE
 from metrics import Metric
@@ -309,6 +310,64 @@ def test_damaged_checkpoints_are_told_and_older_ones_used(finished, tmp_path, mo
     assert outcome.note.count("checksum does not match") == damaged
     assert outcome.note.endswith("it began anew" if damaged == 2 else "it went on from step 2")
     _assert_as_unbroken(folder, finished)
+
+
+class _Clock:
+    """Time that goes on as it is told to."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """A clock on which a checkpoint takes 3 seconds, and when and where each was written."""
+    clock, written = _Clock(), []
+
+    def write(folder, checkpoint, slot):
+        clock.now += 3
+        written.append((clock.now, folder.path.name, slot))
+
+    monkeypatch.setattr(execution, "time", clock)
+    monkeypatch.setattr(execution.RunFolder, "write_checkpoint", write)
+    return clock, written
+
+
+def _checkpoints(number):
+    return lambda: [Checkpoint(1, {}, [], 0, 1.0)] * number
+
+
+def test_checkpoints_take_two_percent_of_the_time_at_most(tmp_path, kept):
+    clock, written = kept
+    save = execution._saver(SPECS, Workplace(tmp_path, checkpoint_seconds=60))
+    for step in range(100_000):
+        clock.now += 0.1
+        save(step, _checkpoints(len(SPECS)))
+    took = 3 * len(written)
+    assert 0.01 * clock.now < took <= 0.02 * clock.now
+    assert len({slot for _, name, slot in written if name == written[0][1]}) == 2
+
+
+def test_cheap_checkpoints_are_as_often_as_is_asked(tmp_path, kept):
+    clock, written = kept
+    save = execution._saver(SPECS[:1], Workplace(tmp_path, checkpoint_seconds=200))
+    for step in range(1000):
+        clock.now += 1
+        save(step, _checkpoints(1))
+    assert [now for now, *_ in written] == [203, 406, 609, 812, 1015]
+
+
+def test_an_interrupts_checkpoints_fit_into_its_grace(tmp_path, kept, monkeypatch):
+    clock, written = kept
+    save = execution._saver(SPECS * 16, Workplace(tmp_path, checkpoint_seconds=60))
+    monkeypatch.setattr(execution.isolation, "interrupted", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        save(1, _checkpoints(64))
+    assert 20 < clock.now < execution.isolation.GRACE_SECONDS
+    assert len(written) == clock.now / 3
 
 
 def test_a_checkpoint_that_does_not_fit_is_told_and_training_begins_anew(finished, tmp_path, monkeypatch):
