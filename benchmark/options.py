@@ -95,7 +95,7 @@ def run_parser() -> Parser:
     add(
         "--checkpoint",
         metavar="SECONDS",
-        help="between checkpoints of a run that trains, or what keeps them under 2%% of its time (default: 60; 0: each step)",
+        help="between checkpoints of a run that trains, or more, to keep them under 2%% of its time (default: 60)",
     )
     add_data_dir(parser)
     add_plugin(parser)

@@ -17,7 +17,7 @@ REFUSED = {
 ELEMENTWISE = frozenset(
     ("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
 )
-FUSED = {"Adam", "AdamW"}  # their fused step runs on every device
+FUSED = {"Adagrad", "Adam", "AdamW"}  # of the same results, in one kernel, where the device has it
 STEADY = {"Adagrad", "Muon", "SGD"}  # without a counter that decides a step, but for Adagrad's decay of the rate
 HARNESS_OWN = {"params", "lr", "capturable", "differentiable", "foreach", "fused"}  # arguments that are no options
 
@@ -43,13 +43,20 @@ def find_optimiser(chosen: Optimiser) -> type[torch.optim.Optimizer]:
 def make_optimiser(chosen: Optimiser, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
     """torch's optimiser over the parameters; UsageError where it does not take them or its options."""
     kind = find_optimiser(chosen)
-    given = dict(chosen.options) | {"lr": chosen.lr} | ({"fused": True} if chosen.name in FUSED else {})
+    fused = {"fused": True} if _has_fused(chosen.name, parameters[0].device) else {}
+    given = dict(chosen.options) | {"lr": chosen.lr} | fused
     if parameters[0].is_cuda and "capturable" in inspect.signature(kind).parameters:
         given["capturable"] = True
     try:
         return kind(parameters, **given)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the optimiser {chosen.name} cannot be used: {error}.") from error
+
+
+def _has_fused(name: str, device: torch.device) -> bool:
+    keys = ("CompositeExplicitAutograd", torch._C._dispatch_key_for_device(device.type))
+    operation = f"aten::_fused_{name.lower()}_"
+    return name in FUSED and any(torch._C._dispatch_has_kernel_for_dispatch_key(operation, key) for key in keys)
 
 
 class Descent:
@@ -75,7 +82,8 @@ class Descent:
     def replayable(self) -> bool:
         """Whether a step that is recorded on a GPU is every step: not where a counter that is on the CPU decides."""
         options = self.optimisers[0].param_groups[0]
-        return "capturable" in options or (self.chosen.name in STEADY and not options.get("lr_decay"))
+        one_kernel = "capturable" in options or bool(options.get("fused"))
+        return one_kernel or (self.chosen.name in STEADY and not options.get("lr_decay"))
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """One step along these gradients of the parameters."""
