@@ -427,9 +427,8 @@ def tell_far(ours: Training, theirs: Training, spec: RunSpec) -> str:
 def distances(ours: Training, theirs: Training, start: nn.ModuleDict) -> tuple[float, float]:
     """How far apart two trainings of one run are: losses as a part of their size, weights of the way that they went."""
     rows = zip(ours.history, theirs.history, strict=True)
-    losses = [
-        abs(row[key] - other[key]) / abs(other[key]) for row, other in rows for key in row if key.endswith("loss")
-    ]
+    pairs = [(row[key], other[key]) for row, other in rows for key in row if key.endswith("loss")]
+    losses = [abs(own - other) / max(abs(other), SAME) for own, other in pairs]
     ended, expected, began = (
         torch.cat([value.flatten().double().cpu() for value in networks.state_dict().values()])
         for networks in (ours.networks, theirs.networks, start)
