@@ -24,9 +24,10 @@ from benchmark import presets
 from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.errors import UsageError
 from benchmark.spec import RunSpec
+from benchmark.training.capture import has_failed
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.draws import Draws
-from benchmark.training.harness import Training, build, find_objection, fit, train_pack
+from benchmark.training.harness import Training, build, choose_device, find_objection, fit, train_pack
 from benchmark.training.pack import callable_networks
 from methods.base import Method, Networks, Player, Terms
 
@@ -34,6 +35,11 @@ BATCH = 8
 PROTOCOL = "check"  # the name of the preset that stands while checks are made
 OVERFITTING_STEPS = 60
 SAME = 1e-9  # relative difference in float64 that is rounding
+RECORDED_STEPS = 10  # of which a GPU replays the last seven
+# How far apart trainings of a run on two devices may be, as `distances` measures it. Rounding alone,
+# as of stacked runs beside the same alone on a CPU, takes InfoGAN's 0.0008 and 0.4 apart in float32 and 1e-15 and 1e-11
+# in float64, and others' less.
+NEAR = {"fp32": (2e-3, 0.7), "fp64": (SAME, 1e3 * SAME)}
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,14 @@ class Skip(Exception):  # noqa: N818 -- no error
 class Squares(FactorDataset):
     """32 images of a white square: two sizes, four by four places."""
 
-    def __init__(self) -> None:
-        super().__init__("squares", "drawn", {"size": 2, "x": 4, "y": 4}, (1, 64, 64))
+    place = torch.device("cpu")  # where they are, while checks are made
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        super().__init__("squares", "drawn", {"size": 2, "x": 4, "y": 4}, (1, 64, 64), device or self.place)
 
     def images(self, indices: Indices) -> Tensor:
-        size, x, y = self.factors(indices).T[:, :, None, None]
-        at = torch.arange(64)
+        size, x, y = self.factors(self._on_device(indices)).T[:, :, None, None]
+        at = torch.arange(64, device=self.device)
         width = 10 + 10 * size
         across, down = at - 8 - 9 * x, at[:, None] - 8 - 9 * y
         inside = (across >= 0) & (across < width) & (down >= 0) & (down < width)
@@ -71,10 +79,11 @@ class Subject:
         self.dataset = Squares()
         self.spec = specify(cls, seed, **settings)
         self.method, self.networks = build(self.spec, self.dataset)
-        self.networks.double()
+        self.networks.to(self.dataset.device, torch.float64)
         self.hyperparameters = self.spec.resolve_hyperparameters()
         generators = [torch.Generator().manual_seed(seed)]
-        self.draws = Draws(self.method, generators, generators, self.dataset, batch, torch.float64)
+        device = self.dataset.device
+        self.draws = Draws(self.method, generators, generators, self.dataset, batch, torch.float64, device)
         if not self.players:
             fit(self.spec, self.method, self.networks.float(), self.dataset)
             self.networks.double()
@@ -104,7 +113,7 @@ class Subject:
 
     def loss(self, player: Player, images: Tensor, noise: Mapping[str, Tensor], step: int = 0) -> Terms:
         called = callable_networks(self.networks, "fp64")
-        return player.loss(called, images, noise, self.hyperparameters, torch.tensor(step))
+        return player.loss(called, images, noise, self.hyperparameters, torch.tensor(step, device=images.device))
 
     def encode(self, images: Tensor) -> Tensor:
         try:
@@ -225,6 +234,8 @@ def global_random_state(cls: type[Method]) -> None:
 def _random_states() -> dict[str, str]:
     numpy_state = [np.asarray(part).tolist() for part in np.random.get_state()]  # noqa: NPY002
     states = {"torch": torch.get_rng_state().tolist(), "numpy": numpy_state, "random": random.getstate()}
+    if Squares.place.type == "cuda":
+        states["CUDA"] = torch.cuda.get_rng_state(Squares.place).tolist()
     return {name: str(state) for name, state in states.items()}
 
 
@@ -300,7 +311,7 @@ def state_round_trip(cls: type[Method]) -> None:
     (trained,) = _train(cls, [specify(cls, steps=1)])
     stored = save({name: value.contiguous() for name, value in trained.networks.state_dict().items()})
     method, fresh = build(specify(cls, seed=1), Squares())
-    fresh.double().load_state_dict(load(stored))
+    fresh.to(Squares.place, torch.float64).load_state_dict(load(stored))
     encoded = [
         _encoded(each, networks.eval()) for each, networks in ((trained.method, trained.networks), (method, fresh))
     ]
@@ -360,7 +371,7 @@ def trains_in_a_pack(cls: type[Method]) -> None:
 
 
 def resumes(cls: type[Method]) -> None:
-    """A training that goes on from a checkpoint ends, to the bit, as one that was never broken off."""
+    """A training that goes on from a checkpoint ends, on a CPU to the bit, as one that was never broken off."""
     _subject_with_players(cls)
     stored: list[bytes] = []
 
@@ -371,8 +382,12 @@ def resumes(cls: type[Method]) -> None:
     (unbroken,) = _train(cls, spec, "fp32", save=keep)
     (resumed,) = _train(cls, spec, "fp32", resume=[Checkpoint.from_bytes(content) for content in stored])
     learned = resumed.networks.state_dict()
-    different = [name for name, value in unbroken.networks.state_dict().items() if not learned[name].equal(value)]
     advice = "keep what steps leave behind in parameters or buffers"
+    if Squares.place.type != "cpu":  # which may sum in another order each time
+        far = tell_far(resumed, unbroken, spec[0])
+        assert not far, f"gone on from a checkpoint, {far}; {advice}"
+        return
+    different = [name for name, value in unbroken.networks.state_dict().items() if not learned[name].equal(value)]
     assert not different, f"gone on from a checkpoint, {different[0]} ends otherwise; {advice}"
     assert resumed.history == unbroken.history, f"gone on from a checkpoint, what is logged differs; {advice}"
 
@@ -384,6 +399,41 @@ def overfits(cls: type[Method]) -> None:
     losses = [row["loss"] for row in trained.history]
     first, last = np.mean(losses[:5]), np.mean(losses[-5:])
     assert last < first, f"in {OVERFITTING_STEPS} steps on 32 images its loss goes from {first:.4g} to {last:.4g}"
+
+
+def recorded(cls: type[Method]) -> None:
+    """Ten steps of two runs, which a GPU records and replays, are nearly those of the CPU."""
+    _subject_with_players(cls)
+    if has_failed():
+        raise Skip("a recording has failed in this process, which tries no other; check this method by itself")
+    specs = [specify(cls, seed, RECORDED_STEPS) for seed in range(2)]
+    for precision in NEAR:
+        for spec, ours in zip(specs, _train(cls, specs, precision), strict=True):
+            assert not ours.note, ours.note
+            (theirs,) = _train(cls, [spec], precision, Squares("cpu"))
+            far = tell_far(ours, theirs, spec)
+            assert not far, f"recorded, {far}"
+
+
+def tell_far(ours: Training, theirs: Training, spec: RunSpec) -> str:
+    """How much two trainings of one run differ, in words; empty where that may be rounding."""
+    losses, weights = distances(ours, theirs, build(spec, Squares("cpu"))[1])
+    if losses <= NEAR[ours.precision][0] and weights <= NEAR[ours.precision][1]:
+        return ""
+    told = f"losses differ by {losses:.1g} of their size and weights by {weights:.1g} of the way that they went"
+    return f"{told}, in {ours.precision}"
+
+
+def distances(ours: Training, theirs: Training, start: nn.ModuleDict) -> tuple[float, float]:
+    """How far apart two trainings of one run are: losses as a part of their size, weights of the way that they went."""
+    rows = zip(ours.history, theirs.history, strict=True)
+    pairs = [(row[key], other[key]) for row, other in rows for key in row if key.endswith("loss")]
+    losses = [abs(own - other) / max(abs(other), SAME) for own, other in pairs]
+    ended, expected, began = (
+        torch.cat([value.flatten().double().cpu() for value in networks.state_dict().values()])
+        for networks in (ours.networks, theirs.networks, start)
+    )
+    return float(np.max(losses)), ((ended - expected).norm() / (expected - began).norm()).item()
 
 
 Check = Callable[[type[Method]], None]
@@ -408,6 +458,7 @@ CHECKS: tuple[Check, ...] = (
     resumes,
     overfits,
 )
+ON_GPU: tuple[Check, ...] = (*CHECKS, recorded)
 # What a check takes for granted: where that fails, it is skipped.
 NEEDS: dict[Check, tuple[Check, ...]] = {
     loss: (players,),
@@ -424,19 +475,24 @@ NEEDS: dict[Check, tuple[Check, ...]] = {
     trains_in_a_pack: (gradients, global_random_state, pure, inputs, initial_weights, state_round_trip),
     resumes: (gradients, global_random_state, pure, inputs, initial_weights),
     overfits: (gradients, inputs),
+    recorded: (trains_in_a_pack,),
 }
 
 
-def check_method(cls: type[Method]) -> list[Result]:
+def check_method(cls: type[Method], device: str = "cpu") -> list[Result]:
     """Try every check on a method, registered or not, on 32 small images: seconds.
+
+    Args:
+        device: as `choose_device` takes it; on a GPU recorded steps are tried besides.
 
     Returns:
         A result for each check; one whose ground is taken away by another's failure is skipped.
     """
     results: dict[Check, Result] = {}
     broken: dict[Check, str] = {}  # the check whose failure takes this one's ground away, or its own
-    with _standing(cls):
-        for check in CHECKS:
+    place = choose_device(device)
+    with _standing(cls, place):
+        for check in ON_GPU if place.type == "cuda" else CHECKS:
             culprit = next((broken[need] for need in NEEDS.get(check, ()) if need in broken), None)
             skipped = Result(check.__name__, "skipped", f"as {culprit} failed")
             results[check] = skipped if culprit else _try(check, cls)
@@ -459,24 +515,27 @@ def _try(check: Check, cls: type[Method]) -> Result:
 
 
 @contextmanager
-def _standing(cls: type[Method]) -> Iterator[None]:
-    """Register the method under its name, and a short protocol, while checks are made; spare global random state."""
+def _standing(cls: type[Method], place: torch.device) -> Iterator[None]:
+    """Register the method under its name, and a short protocol, while checks are made there; spare global state."""
     name = getattr(cls, "name", None) or cls.__name__.lower()
     protocol = replace(presets.PRESETS["study_quick"], summary="for checks", batch=BATCH)
     numpy_state, state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    threads = torch.get_num_threads()
+    threads, tf32 = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False
     try:
         with (
             patch.object(cls, "name", name, create=True),
             patch.multiple(cls, **cls.checked_with),
             patch.dict(methods.REGISTRY, {name: cls}),
             patch.dict(presets.PRESETS, {PROTOCOL: protocol}),
-            torch.random.fork_rng(devices=[]),
+            patch.object(Squares, "place", place),
+            torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
         ):
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = tf32
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(state)
 
@@ -488,8 +547,14 @@ def _subject_with_players(cls: type[Method]) -> Subject:
     return subject
 
 
-def _train(cls: type[Method], specs: list[RunSpec], precision: str = "fp64", **checkpoints: Any) -> list[Training]:
-    outcomes = train_pack(specs, Squares(), precision, **checkpoints)
+def _train(
+    cls: type[Method],
+    specs: list[RunSpec],
+    precision: str = "fp64",
+    dataset: FactorDataset | None = None,
+    **checkpoints: Any,
+) -> list[Training]:
+    outcomes = train_pack(specs, dataset or Squares(), precision, **checkpoints)
     for outcome in outcomes:
         assert isinstance(outcome, Training), f"training fails: {outcome}"
     return outcomes  # type: ignore[return-value]

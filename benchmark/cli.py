@@ -17,12 +17,14 @@ import methods
 from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
     Parser,
+    add_device,
     add_plugin,
     archive_parser,
     check_writable,
     paper_parser,
     parse,
     read_arrays,
+    read_device,
     read_metrics,
     read_out,
     read_path,
@@ -291,15 +293,17 @@ def _score_stored(given: Sequence[str]) -> int:
 def _check(given: Sequence[str]) -> int:
     parser = Parser(prog="run_benchmark.py check", description="Try what every method must do.", allow_abbrev=False)
     parser.add_argument("method", metavar="METHOD", help="a method's name, or all")
+    add_device(parser)
     add_plugin(parser)
     options = parse(parser, given)
+    device = read_device(options["device"])
     _load_plugins(options)
     from benchmark.checks import check_method
 
     names = sorted(methods.REGISTRY) if options["method"] == "all" else [options["method"]]
     failed = 0
     for cls in [find_method(name) for name in names]:
-        results = check_method(cls)
+        results = check_method(cls, device)
         _console().print(display.checks_table(cls.name, results))
         failed += sum(result.state == "failed" for result in results)
     return 1 if failed else 0

@@ -68,7 +68,7 @@ def run_parser() -> Parser:
         usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
         "       run_benchmark.py score FILE.npz [--metrics A,B] [--bin-factors N] [--json]\n"
         "       run_benchmark.py leaderboard [--out DIR]\n"
-        "       run_benchmark.py check METHOD [--plugin FILE.py]\n"
+        "       run_benchmark.py check METHOD [--device cuda] [--plugin FILE.py]\n"
         "       run_benchmark.py archive --to DIR [--out DIR] [--codes 3] [--pictures 1]\n"
         "       run_benchmark.py score-stored DIR [--metrics A,B]\n"
         "       run_benchmark.py paper DIR [DIR ...]",
@@ -85,7 +85,7 @@ def run_parser() -> Parser:
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
     add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but the preset's slow ones)")
-    add("--device", help="auto, cpu or cuda (default: auto)")
+    add_device(parser)
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
     add("--pack", metavar="auto|N", help="runs trained together as one program (default: auto: 1 on a CPU)")
     add("--backend", help="local or dask (default: local)")
@@ -162,6 +162,11 @@ def add_data_dir(parser: Parser) -> None:
     """The option of every command that looks images up."""
     told = "folder of published data files, used in place of renderings"
     parser.add_argument("--data-dir", metavar="DIR", help=told)
+
+
+def add_device(parser: Parser) -> None:
+    """The option of every command that trains."""
+    parser.add_argument("--device", help="auto, cpu or cuda (default: auto)")
 
 
 def add_plugin(parser: Parser) -> None:
@@ -395,19 +400,25 @@ def _reason(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
 
+def read_device(text: str) -> str:
+    """A device's name, where there is such a device."""
+    import torch
+
+    if text not in DEVICES:
+        raise UsageError(f"device is {text!r}; choose from {', '.join(DEVICES)}.")
+    if text == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.")
+    return text
+
+
 def read_workplace(options: Mapping[str, Any]) -> "Workplace":
     """Where and how the runs are to be carried out; plugins apart."""
-    import torch
     from joblib import cpu_count
 
     from benchmark.running.execution import Workplace
     from benchmark.running.scheduler import default_jobs
 
-    device = options["device"]
-    if device not in DEVICES:
-        raise UsageError(f"device is {device!r}; choose from {', '.join(DEVICES)}.")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.")
+    device = read_device(options["device"])
     jobs = read_whole("jobs", options["jobs"], 1) if "jobs" in options else default_jobs(device)
     threads = read_whole("threads", options["threads"], 1)
     if threads > cpu_count():

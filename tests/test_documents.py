@@ -41,7 +41,7 @@ def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugin
     elif arguments[:1] == ["check"]:
         arguments = [str(ROOT / word) if word.endswith(".py") else word for word in arguments]
         # What the checks find of each is for other tests.
-        monkeypatch.setattr("benchmark.checks.check_method", lambda cls: [])
+        monkeypatch.setattr("benchmark.checks.check_method", lambda cls, device: [])
         assert main(arguments) == 0
     elif arguments[:1] in (["leaderboard"], ["archive"], ["paper"], ["score-stored"]):
         assert main(arguments) == 2

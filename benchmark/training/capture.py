@@ -14,6 +14,11 @@ WARM_UP = 3  # ordinary calls, in which libraries choose kernels and allocate wh
 _failed: list[str] = []  # why a recording of this process failed; after one, no other is tried
 
 
+def has_failed() -> bool:
+    """Whether a recording of this process has failed, so that it tries no other."""
+    return bool(_failed)
+
+
 class Captured:
     """A function of tensors that works by side effects on tensors it holds, recorded on its fourth call.
 
@@ -36,7 +41,7 @@ class Captured:
     @property
     def note(self) -> str:
         """Why calls are not replayed, in one line; empty where they are."""
-        return f"its steps were not recorded as a CUDA graph: {_failed[0]}" if _failed else ""
+        return f"its steps were not recorded as a CUDA graph: {_failed[0]}" if has_failed() else ""
 
     def __call__(self, *inputs: Any) -> None:
         self.calls += 1

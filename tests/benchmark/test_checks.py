@@ -1,6 +1,7 @@
 """Each check fails a method that is broken in its way, and fails nothing else of it."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from torch import nn
 
 import methods
-from benchmark import presets
-from benchmark.checks import CHECKS, check_method
+from benchmark import checks, presets
+from benchmark.checks import CHECKS, Result, check_method
 from methods.base import Method, NoHyperparameters, Optimiser, Player, hyperparameter
 from methods.betavae import BetaVAE
 from methods.vae import VAE
@@ -337,6 +338,49 @@ def test_a_broken_method_fails_its_check_alone(cls):
 
 def test_every_check_is_proved():
     assert {check.__name__ for check in CHECKS} == set(BROKEN.values())
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """A GPU that is this CPU, and on which the checks of one are made."""
+    monkeypatch.setattr(checks, "CHECKS", checks.ON_GPU)
+
+
+def _recorded(cls):
+    return next(result for result in check_method(cls) if result.check == "recorded")
+
+
+def test_on_a_gpu_a_recorded_step_is_tried_besides(pretended):
+    assert [*checks.ON_GPU] == [*CHECKS, checks.recorded]
+    assert _recorded(Tiny) == Result("recorded", "passed")
+    assert _recorded(ClosedForm) == Result("recorded", "skipped", "it has no players")
+    assert _recorded(Deciding) == Result("recorded", "skipped", "as trains_in_a_pack failed")
+
+
+def _but_for(monkeypatch, **changes):
+    """Packs of two that end otherwise than they should."""
+    train = checks.train_pack
+
+    def otherwise(specs, *given, **named):
+        trained = train(specs, *given, **named)
+        recorded = len(specs) == 2 and specs[0].steps == checks.RECORDED_STEPS
+        return [replace(each, **changes) for each in trained] if recorded else trained
+
+    monkeypatch.setattr(checks, "train_pack", otherwise)
+
+
+def test_a_step_that_cannot_be_recorded_is_told(pretended, monkeypatch):
+    _but_for(monkeypatch, note="its steps were not recorded as a CUDA graph: why")
+    assert _recorded(Tiny) == Result("recorded", "failed", "its steps were not recorded as a CUDA graph: why")
+    monkeypatch.setattr("benchmark.training.capture._failed", ["why"])
+    assert _recorded(Tiny).state == "skipped"
+
+
+def test_a_recorded_step_that_is_another_is_told(pretended, monkeypatch):
+    _but_for(monkeypatch, networks=nn.ModuleDict(Tiny((1, 64, 64)).build()))
+    assert re.fullmatch(
+        "recorded, losses differ by .+ and weights by .+ of the way that they went, in fp32", _recorded(Tiny).reason
+    )
 
 
 class Normalising(Tiny):

@@ -150,9 +150,20 @@ def test_many_seeds_are_listed_in_time(out, capsys):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_cuda_without_a_gpu(capsys):
-    assert main(["--device", "cuda"]) == 2
-    assert "no CUDA GPU" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [[], ["check", "vae"]])
+def test_cuda_without_a_gpu(command, capsys):
+    assert main([*command, "--device", "cuda"]) == 2
+    assert capsys.readouterr() == ("", "error: device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.\n")
+
+
+def test_checks_are_made_on_the_device_that_is_named(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("benchmark.checks.check_method", lambda cls, device: asked.append((cls.name, device)) or [])
+    assert main(["check", "vae", "--device", "cpu"]) == 0
+    assert main(["check", "vae"]) == 0
+    assert asked == [("vae", "cpu"), ("vae", "auto")]
+    assert main(["check", "vae", "--device", "gpu"]) == 2
+    assert "device is 'gpu'; choose from auto, cpu, cuda." in capsys.readouterr().err
 
 
 def test_unwritable_output(tmp_path, capsys):

@@ -17,7 +17,7 @@ class Stop(Exception):  # noqa: N818
     """Breaks a training off."""
 
 
-def _train_until(specs, mini, stop, precision):
+def _train_until(specs, mini, stop, precision, stacked=None):
     stored = []
 
     def save(step, checkpoints):
@@ -26,7 +26,7 @@ def _train_until(specs, mini, stop, precision):
             raise Stop
 
     with pytest.raises(Stop):
-        train_pack(specs, mini, precision, save=save)
+        train_pack(specs, mini, precision, save=save, stacked=stacked)
     return [Checkpoint.from_bytes(content) for content in stored]
 
 
@@ -66,6 +66,20 @@ def test_a_run_of_a_pack_goes_on_in_another_pack(name, mini):
         for key, value in theirs.networks.state_dict().items():
             torch.testing.assert_close(ours.networks.state_dict()[key], value, rtol=1e-9, atol=1e-11)
         assert ours.history[-1] == pytest.approx(theirs.history[-1], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_goes_on_as_on_another_device(name, mini):
+    """From a CPU, where a run alone is called as it is, to a GPU, where it is a stack of one, and back."""
+    specs = [RunSpec(name, dataset="dsprites_mini", preset="small", steps=STEPS)]
+    (unbroken,) = train_pack(specs, mini, "fp64", stacked=False)
+    for first in (False, True):
+        stored = _train_until(specs, mini, 2, "fp64", stacked=first)
+        (resumed,) = train_pack(specs, mini, "fp64", resume=stored, stacked=not first)
+        for key, value in unbroken.networks.state_dict().items():
+            torch.testing.assert_close(resumed.networks.state_dict()[key], value, rtol=1e-9, atol=1e-11)
+        for ours, theirs in zip(resumed.history, unbroken.history, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-12)
 
 
 def _bytes():
