@@ -97,12 +97,12 @@ def _run(given: Sequence[str]) -> int:
     options = parse(run_parser(), given)
     plugins = _load_plugins(options)
     refuse_unknown_names(options)
+    asked = read_specs(options)
     from benchmark.running.execution import is_done, made_by_other_code
     from benchmark.running.progress import SweepProgress
     from benchmark.running.scheduler import leave_out, prepare, run_all
     from benchmark.storage.store import RUNS
 
-    asked = read_specs(options)
     workplace = replace(read_workplace(options), plugins=plugins)
     specs, left_out = leave_out(asked, workplace.data_dir)
     for reason in left_out:
