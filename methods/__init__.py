@@ -36,12 +36,12 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
     def add(cls: AnyMethod) -> AnyMethod:
         if not cls.__module__.startswith(f"{__name__}."):
             load_all()  # this folder's come first
-        if name in _registered:
-            taken = _registered[name]
+        if name in _entries():
+            taken = _entries()[name]
             where = f"{taken.__module__}.{taken.__qualname__} in {inspect.getsourcefile(taken)}"
             raise NameTakenError(f"method {name!r} is registered already, by {where}")
         cls.name = name
-        _registered[name] = cls
+        _entries()[name] = cls
         return cls
 
     return add
@@ -49,7 +49,12 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
 
 def names() -> set[str]:
     """The names of all methods, those of this folder as they stand in its files."""
-    return {*_written(), *_registered}
+    return {*_written(), *_entries()}
+
+
+def _entries() -> dict[str, type[Method]]:
+    """What is registered so far: in `REGISTRY`, where somebody has put another there."""
+    return globals().get("REGISTRY", _registered)
 
 
 @cache
