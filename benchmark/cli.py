@@ -1,16 +1,18 @@
-"""The commands: options in, work done, results shown."""
+"""The commands: options in, work done, results shown.
+
+What takes long to import is imported by a command when its options are read: help and mistakes need not wait for it.
+"""
 
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table as TextTable
 from rich.text import Text
 
 import methods
@@ -29,19 +31,17 @@ from benchmark.options import (
     read_out,
     read_path,
     read_specs,
-    read_whole,
     read_workplace,
+    refuse_unknown_names,
     run_parser,
     score_parser,
     score_stored_parser,
 )
-from benchmark.plugins import load_plugins
-from benchmark.report import display
-from benchmark.spec import RunSpec, find_method, protocol_digest
-from metrics import Metric, Table
+from benchmark.spec import RunSpec, find_method, protocol_digest, refuse_unknown_method
 
 if TYPE_CHECKING:
-    from benchmark.running.execution import Outcome  # which brings torch
+    from benchmark.running.execution import Outcome
+    from metrics import Metric, Table
 
 COMMANDS = ("run", "list", "score", "leaderboard", "check", "archive", "score-stored", "paper")
 LISTS = ("methods", "metrics", "datasets", "presets")
@@ -87,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _load_plugins(options: Mapping[str, Any]) -> tuple[Path, ...]:
     """Load the plugins that are asked for, and those that are installed; what breaks is one warning."""
+    from benchmark.plugins import load_plugins
+
     files = tuple(read_path("plugin", file).absolute() for file in options.get("plugin") or ())
     for warning in load_plugins(files):
         print(f"warning: {one_line(warning)}", file=sys.stderr)
@@ -94,15 +96,15 @@ def _load_plugins(options: Mapping[str, Any]) -> tuple[Path, ...]:
 
 
 def _run(given: Sequence[str]) -> int:
-    # Imported late: `list` and error messages need not wait for them.
+    options = parse(run_parser(), given)
+    plugins = _load_plugins(options)
+    refuse_unknown_names(options)
+    asked = read_specs(options)
     from benchmark.running.execution import is_done, made_by_other_code
     from benchmark.running.progress import SweepProgress
     from benchmark.running.scheduler import leave_out, prepare, run_all
     from benchmark.storage.store import RUNS
 
-    options = parse(run_parser(), given)
-    plugins = _load_plugins(options)
-    asked = read_specs(options)
     workplace = replace(read_workplace(options), plugins=plugins)
     specs, left_out = leave_out(asked, workplace.data_dir)
     for reason in left_out:
@@ -153,7 +155,9 @@ def _list(given: Sequence[str]) -> int:
         if name not in LISTS:
             raise unknown("list", name, LISTS)
     _load_plugins(options)
-    tables: dict[str, Callable[[], TextTable]] = {
+    from benchmark.report import display
+
+    tables = {
         "methods": display.methods_table,
         "metrics": display.metrics_table,
         "datasets": display.datasets_table,
@@ -170,12 +174,13 @@ def _list(given: Sequence[str]) -> int:
 def _score(given: Sequence[str]) -> int:
     options = parse(score_parser(), given)
     _load_plugins(options)
+    from metrics import Table
+
     # The quick ones first, whose values may be all that somebody waits for.
     chosen = sorted(read_metrics(options).values(), key=_slowness)
-    seed = read_whole("seed", options["seed"], 0)
-    bins = read_whole("bin-factors", options["bin_factors"], 2) if "bin_factors" in options else None
+    arrays, seed = read_arrays(read_path("file", options["file"])), options["seed"]
     try:
-        table = Table(**read_arrays(read_path("file", options["file"])), seed=seed, bin_factors=bins)
+        table = Table(**arrays, seed=seed, bin_factors=options.get("bin_factors"))
         if scarce := table.tell_scarce():
             raise ValueError(scarce)
     except ValueError as error:
@@ -185,12 +190,14 @@ def _score(given: Sequence[str]) -> int:
     return _score_each(chosen, table, seed, options["json"])
 
 
-def _slowness(metric: Metric) -> int:
+def _slowness(metric: "Metric") -> int:
     return COSTS.index(metric.cost) if metric.cost in COSTS else len(COSTS)
 
 
-def _score_each(chosen: Sequence[Metric], table: Table, seed: int, as_json: bool) -> int:
+def _score_each(chosen: "Sequence[Metric]", table: "Table", seed: int, as_json: bool) -> int:
     """Score with one metric after the other, telling of each as it ends; an interrupt leaves what is done by then."""
+    from benchmark.report import display
+
     values: dict[str, dict[str, float]] = {}
     console, failed, code = _console(stderr=True), 0, 0
     try:
@@ -212,7 +219,7 @@ def _score_each(chosen: Sequence[Metric], table: Table, seed: int, as_json: bool
     return code or (1 if failed else 0)
 
 
-def _score_one(metric: Metric, table: Table, seed: int, values: dict[str, dict[str, float]]) -> tuple[str, bool]:
+def _score_one(metric: "Metric", table: "Table", seed: int, values: dict[str, dict[str, float]]) -> tuple[str, bool]:
     """What came of one metric, in words, and whether it failed; adds its values to the others."""
     if reason := metric.unsuited(table):
         return f"left out: {reason}", False
@@ -235,11 +242,10 @@ def _leaderboard(given: Sequence[str]) -> int:
     return 0
 
 
-def _with_runs(text: str) -> Path:
-    """An output folder that holds runs."""
+def _with_runs(out: Path) -> Path:
+    """The output folder, which holds runs."""
     from benchmark.storage.store import RUNS, stored_runs
 
-    out = read_out(text)
     if not any(stored_runs(out)):
         raise UsageError(f"{out / RUNS} holds no runs; name the --out of a run, or run first.")
     return out
@@ -249,29 +255,29 @@ def _with_runs(text: str) -> Path:
 
 
 def _archive(given: Sequence[str]) -> int:
+    options = parse(archive_parser(), given)
     from benchmark.storage.archive import archive_runs
     from benchmark.storage.store import RUNS
 
-    options = parse(archive_parser(), given)
     out, to = _with_runs(options["out"]), read_out(options["to"])
     if to.exists() and to.samefile(out):
         raise UsageError(f"--to is {options['to']}, where the runs already are; name another folder.")
-    codes, pictures = (read_whole(name, options[name], 0) for name in ("codes", "pictures"))
     check_writable(to / RUNS)
-    runs, size = archive_runs(out, to, codes, pictures)
+    runs, size = archive_runs(out, to, options["codes"], options["pictures"])
     _console().print(f"{runs} finished runs, {size / 1e6:.1f} MB", highlight=False)
     _write_and_print(to, None)
     return 0
 
 
 def _score_stored(given: Sequence[str]) -> int:
+    options = parse(score_stored_parser(), given)
+    plugins = _load_plugins(options)
+    refuse_unknown_names(options)
     from benchmark.running.execution import missing_metrics, read_encoded
     from benchmark.running.progress import SweepProgress
     from benchmark.running.scheduler import score_again
     from benchmark.storage.store import stored_runs
 
-    options = parse(score_stored_parser(), given)
-    plugins = _load_plugins(options)
     out = _with_runs(options["out"])
     workplace = replace(read_workplace(options), plugins=plugins)
     todo = [folder for folder in stored_runs(out) if folder.finished and missing_metrics(folder, workplace)]
@@ -296,11 +302,14 @@ def _check(given: Sequence[str]) -> int:
     add_device(parser)
     add_plugin(parser)
     options = parse(parser, given)
-    device = read_device(options["device"])
     _load_plugins(options)
+    names = sorted(methods.names()) if options["method"] == "all" else [options["method"]]
+    for name in names:
+        refuse_unknown_method(name)
+    device = read_device(options["device"])
     from benchmark.checks import check_method
+    from benchmark.report import display
 
-    names = sorted(methods.REGISTRY) if options["method"] == "all" else [options["method"]]
     failed = 0
     for cls in [find_method(name) for name in names]:
         results = check_method(cls, device)
@@ -313,10 +322,10 @@ def _check(given: Sequence[str]) -> int:
 
 
 def _paper(given: Sequence[str]) -> int:
+    options = parse(paper_parser(), given)
+    outs = [_with_runs(read_out(out)) for out in options["outs"]]
     from benchmark.report.paper import write_paper
 
-    options = parse(paper_parser(), given)
-    outs = [_with_runs(out) for out in options["outs"]]
     check_writable(outs[0])
     workplace = read_workplace(options)
     written = write_paper(outs, workplace.data_dir, workplace.jobs)
@@ -326,6 +335,7 @@ def _paper(given: Sequence[str]) -> int:
 
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
     """Make tables and plots again, and print the leaderboards of those blocks (None: of all)."""
+    from benchmark.report import display
     from benchmark.report.leaderboard import BLOCK
     from benchmark.report.regenerate import regenerate
 

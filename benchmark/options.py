@@ -5,31 +5,39 @@ import re
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 import methods
-import metrics
 from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
-from benchmark.spec import RunSpec, Setting, expand, find_method
+from benchmark.spec import RunSpec, Setting, chosen_metrics, expand, find_method, refuse_unknown_method
 from methods.base import hyperparameter_fields
-from metrics import Metric
-from metrics.options import write_name
 
 if TYPE_CHECKING:
     from benchmark.running.execution import Workplace  # which brings torch
+    from metrics import Metric  # which brings numpy
 
 BACKENDS = ("local", "dask")
 DEVICES = ("auto", "cpu", "cuda")
 MOST_SEEDS, GREATEST = 100_000, 10**9  # the latter of seeds and all other whole numbers
 MOST_DIGITS = 30  # that are read at all
 LONGEST_NAME = 200  # characters, about, of what is stored under the output folder
+LEAST = {  # of the options that are whole numbers
+    "steps": 1,
+    "jobs": 1,
+    "threads": 1,
+    "timeout": 1,
+    "checkpoint": 0,
+    "seed": 0,
+    "bin_factors": 2,
+    "codes": 0,
+    "pictures": 0,
+}
 ARRAYS = ("codes", "factors", "codes_test", "factors_test", "factor_names")
 
 DEFAULTS: dict[str, Any] = {
@@ -176,7 +184,7 @@ def add_plugin(parser: Parser) -> None:
 
 
 def parse(parser: Parser, given: Sequence[str]) -> dict[str, Any]:
-    """The options by name: those of the command line, else of the --config file, else the defaults."""
+    """The options by name, as `READERS` read them: of the command line, else the --config file, else the defaults."""
     spoken, rest = parser.parse_known_args(list(given))
     flags = sorted(flag for action in parser._actions for flag in action.option_strings)
     if rest:
@@ -184,7 +192,13 @@ def parse(parser: Parser, given: Sequence[str]) -> dict[str, Any]:
     values = {name: value for name, value in vars(spoken).items() if value is not None}
     config = values.pop("config", None)
     stored = {} if config is None else _read_config(read_path("config", config), set(vars(spoken)) - {"config"})
-    return DEFAULTS | stored | values
+    options = DEFAULTS | stored | values
+    options |= {name: read(options[name]) for name, read in READERS.items() if options.get(name) is not None}
+    if "dask_scheduler" in options and options["backend"] != "dask":
+        raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
+    if options.get("dask_scheduler") == "":
+        raise UsageError("dask-scheduler is ''; it takes an address such as tcp://127.0.0.1:8786.")
+    return options
 
 
 def _read_config(path: Path, known: set[str]) -> dict[str, Any]:
@@ -244,32 +258,42 @@ def _as_text(key: str, value: Any, path: Path) -> str:
 
 def read_specs(options: Mapping[str, Any]) -> list[RunSpec]:
     """The runs that the options of `run` ask for."""
-    names = read_items("methods", options["methods"])
-    names = sorted(methods.REGISTRY) if names == ["all"] else names
-    for name in names:
-        find_method(name)
-    data_dir = _data_dir(options)
-    sources = {
-        name: datasets.load(name, "cpu", data_dir).source for name in read_items("datasets", options["datasets"])
-    }
-    steps = read_whole("steps", options["steps"], 1) if "steps" in options else None
-    preset = options["preset"]
-    return expand(names, _grids(options, names), sources, _seeds(options["seeds"]), preset, steps)
+    names = _method_names(options)
+    sources = {name: datasets.load(name, "cpu", options.get("data_dir")).source for name in options["datasets"]}
+    grids = _grids(options, names)
+    return expand(names, grids, sources, options["seeds"], options["preset"], options.get("steps"))
 
 
-def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[str, Metric]:
+def refuse_unknown_names(options: Mapping[str, Any]) -> None:
+    """Raise UsageError where `run` or `score-stored` names what there is not; does not wait for torch."""
+    for name in _method_names(options):
+        refuse_unknown_method(name)
+    for name in options["datasets"]:
+        datasets.refuse_unknown(name)
+    _read_metrics_of_sweep(options)
+
+
+def _method_names(options: Mapping[str, Any]) -> list[str]:
+    return sorted(methods.names()) if options["methods"] == ["all"] else options["methods"]
+
+
+def _read_metrics_of_sweep(options: Mapping[str, Any]) -> dict[str, "Metric"]:
+    return read_metrics(options, PRESETS[options["preset"]].left_out)
+
+
+def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> dict[str, "Metric"]:
     """The metrics to score with, those that --set says something of under names that say so.
 
     Args:
         left_out: what is not among them where the options name none.
     """
-    from benchmark.scoring import chosen_metrics
+    from metrics.options import write_name
 
-    named = read_items("metrics", options["metrics"]) if options["metrics"] is not None else ["all"]
+    named = ["all"] if options["metrics"] is None else options["metrics"]
     names = [name for name in chosen_metrics(named) if options["metrics"] is not None or name not in left_out]
     settings: dict[str, dict[str, list[str]]] = {}
-    for owner, name, text in _settings(options["set"]):
-        if owner not in methods.REGISTRY:
+    for owner, name, text in _settings(options):
+        if owner not in methods.names():
             settings.setdefault(owner, {})[name] = read_items(f"{owner}.{name}", text)
     for owner in settings:
         if owner not in names:
@@ -283,16 +307,27 @@ def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> 
     return {metric.name: metric for metric in chosen_metrics(variants).values()}
 
 
-def _settings(given: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _read_settings(given: Sequence[str]) -> list[tuple[str, str, str]]:
     """What each --set says: a method or metric, the name of one of its settings, and its values."""
+    settings = []
     for setting in given:
         target, equals, values = setting.partition("=")
         owner, dot, name = target.partition(".")
         if not (equals and dot and owner and name):
             raise UsageError(f"--set takes METHOD.NAME=VALUE,VALUE, such as betavae.beta=1,4, not {setting!r}.")
-        if owner not in methods.REGISTRY and owner not in metrics.REGISTRY:
-            raise unknown("method or metric", owner, [*methods.REGISTRY, *metrics.REGISTRY])
-        yield owner, name, values
+        settings.append((owner, name, values))
+    return settings
+
+
+def _settings(options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The settings, each of a method or metric that there is."""
+    import metrics
+
+    known = {*methods.names(), *metrics.REGISTRY}
+    for owner, _, _ in options["set"]:
+        if owner not in known:
+            raise unknown("method or metric", owner, known)
+    return options["set"]
 
 
 def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, str], list[Setting]]:
@@ -302,8 +337,8 @@ def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, 
         if not takers:
             raise UsageError(f"--betas is given, but none of {', '.join(names)} has a beta; add betavae.")
         grids |= {(name, "beta"): _values(f"{name}.beta", options["betas"]) for name in takers}
-    for owner, name, values in _settings(options["set"]):
-        if owner in methods.REGISTRY:
+    for owner, name, values in _settings(options):
+        if owner in methods.names():
             grids[owner, name] = _values(f"{owner}.{name}", values)
     return grids
 
@@ -367,6 +402,10 @@ def read_whole(name: str, text: str, least: int) -> int:
     return int(text)
 
 
+def _read_whole_option(name: str, least: int, text: str) -> int:
+    return read_whole(name.replace("_", "-"), text, least)
+
+
 def read_path(name: str, text: str) -> Path:
     """A path that the system can take, whether anything is there or not."""
     try:
@@ -392,10 +431,6 @@ def read_out(text: str) -> Path:
     return folder
 
 
-def _data_dir(options: Mapping[str, Any]) -> Path | None:
-    return read_path("data-dir", options["data_dir"]) if "data_dir" in options else None
-
-
 def _reason(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
@@ -404,9 +439,7 @@ def read_device(text: str) -> str:
     """A device's name, where there is such a device."""
     import torch
 
-    if text not in DEVICES:
-        raise UsageError(f"device is {text!r}; choose from {', '.join(DEVICES)}.")
-    if text == "cuda" and not torch.cuda.is_available():
+    if _read_device(text) == "cuda" and not torch.cuda.is_available():
         raise UsageError("device is 'cuda', but torch finds no CUDA GPU here; use auto or cpu.")
     return text
 
@@ -418,33 +451,55 @@ def read_workplace(options: Mapping[str, Any]) -> "Workplace":
     from benchmark.running.execution import Workplace
     from benchmark.running.scheduler import default_jobs
 
-    device = read_device(options["device"])
-    jobs = read_whole("jobs", options["jobs"], 1) if "jobs" in options else default_jobs(device)
-    threads = read_whole("threads", options["threads"], 1)
+    device, threads = read_device(options["device"]), options["threads"]
     if threads > cpu_count():
         raise UsageError(f"threads is {threads}; this machine has {cpu_count()} cores.")
-    if options["backend"] not in BACKENDS:
-        raise unknown("backend", options["backend"], BACKENDS)
-    if "dask_scheduler" in options and options["backend"] != "dask":
-        raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
-    if options.get("dask_scheduler") == "":
-        raise UsageError("dask-scheduler is ''; it takes an address such as tcp://127.0.0.1:8786.")
-    pack = None if options["pack"] == "auto" else read_whole("pack", options["pack"], 1)
     return Workplace(
-        out=read_out(options["out"]),
+        out=options["out"],
         device=device,
-        jobs=jobs,
+        jobs=options["jobs"] if "jobs" in options else default_jobs(device),
         shared="jobs" not in options,
         threads=threads,
-        data_dir=_data_dir(options),
-        metrics=tuple(read_metrics(options, PRESETS[options["preset"]].left_out)),
-        pack=pack,
-        checkpoint_seconds=read_whole("checkpoint", options["checkpoint"], 0),
-        timeout=read_whole("timeout", options["timeout"], 1) if "timeout" in options else None,
+        data_dir=options.get("data_dir"),
+        metrics=tuple(_read_metrics_of_sweep(options)),
+        pack=options["pack"],
+        checkpoint_seconds=options["checkpoint"],
+        timeout=options.get("timeout"),
         backend=options["backend"],
         dask_scheduler=options.get("dask_scheduler"),
         again=options["again"],
     )
+
+
+def _read_choice(name: str, known: Sequence[str], text: str) -> str:
+    if text not in known:
+        raise unknown(name, text, known)
+    return text
+
+
+def _read_device(text: str) -> str:
+    if text not in DEVICES:
+        raise UsageError(f"device is {text!r}; choose from {', '.join(DEVICES)}.")
+    return text
+
+
+def _read_pack(text: str) -> int | None:
+    return None if text == "auto" else read_whole("pack", text, 1)
+
+
+# What turns an option's text into its value, before anything that takes long is imported.
+READERS: dict[str, Callable[[Any], Any]] = {
+    **{name: partial(read_items, name) for name in ("methods", "datasets", "metrics")},
+    **{name: partial(_read_whole_option, name, least) for name, least in LEAST.items()},
+    "backend": partial(_read_choice, "backend", BACKENDS),
+    "data_dir": partial(read_path, "data-dir"),
+    "device": _read_device,
+    "out": read_out,
+    "pack": _read_pack,
+    "preset": partial(_read_choice, "preset", [*PRESETS]),
+    "seeds": _seeds,
+    "set": _read_settings,
+}
 
 
 def check_writable(folder: Path) -> None:
@@ -459,6 +514,8 @@ def check_writable(folder: Path) -> None:
 
 def read_arrays(path: Path) -> dict[str, Any]:
     """The arrays of an npz file that `Table` takes, nothing executed from it."""
+    import numpy as np
+
     try:
         if path.is_file() and not zipfile.is_zipfile(path):
             raise ValueError("no archive")

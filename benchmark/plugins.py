@@ -16,10 +16,20 @@ from benchmark import datasets
 from benchmark.errors import UsageError
 
 GROUPS = tuple(f"disentanglement_benchmark.{kind}" for kind in ("methods", "metrics", "datasets"))
-REGISTRIES: tuple[dict, ...] = (methods.REGISTRY, metrics.REGISTRY, datasets.REGISTRY, datasets.VERSIONS)  # type: ignore[type-arg]
 TAKEN = (methods.NameTakenError, metrics.NameTakenError, datasets.NameTakenError)
 _loaded: set[str] = set()  # what is loaded, or has failed, in this process
 _digests: dict[str, str] = {}  # of the code of each plugin's module, as it was executed
+
+
+def _registries() -> tuple[dict[str, Any], ...]:
+    """What a plugin may add to."""
+    return methods.REGISTRY, metrics.REGISTRY, datasets.REGISTRY, datasets.VERSIONS
+
+
+def __getattr__(name: str) -> tuple[dict[str, Any], ...]:
+    if name != "REGISTRIES":  # which are not imported before they are asked for
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _registries()
 
 
 def load_plugins(files: Sequence[Path] = ()) -> list[str]:
@@ -62,11 +72,12 @@ def _load(label: str, identity: str, load: Callable[[], object]) -> list[str]:
 @contextmanager
 def _all_or_nothing() -> Iterator[None]:
     """Take back what is registered where an error ends the block."""
-    before = [dict(registry) for registry in REGISTRIES]
+    registries = _registries()
+    before = [dict(registry) for registry in registries]
     try:
         yield
     except BaseException:
-        for registry, entries in zip(REGISTRIES, before, strict=True):
+        for registry, entries in zip(registries, before, strict=True):
             registry.clear()
             registry.update(entries)
         raise

@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import methods
 from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS, Preset
 from methods.base import Method, hyperparameter_fields, hyperparameters_of
+
+if TYPE_CHECKING:
+    from metrics import Metric  # which brings numpy
 
 # The fields of a preset that decide results, and so a run's name.
 PROTOCOL = ("architecture", "latents", "steps", "batch", "optimiser", "train_rows", "test_rows")
@@ -101,9 +104,41 @@ class RunSpec:
 
 def find_method(name: str) -> type[Method]:
     """The registered method of that name; UsageError with the nearest one if there is none."""
-    if name not in methods.REGISTRY:
-        raise unknown("method", name, methods.REGISTRY)
+    refuse_unknown_method(name)
     return methods.REGISTRY[name]
+
+
+def refuse_unknown_method(name: str) -> None:
+    """As `find_method` does, without waiting for any import."""
+    known = methods.names()
+    if name not in known:
+        raise unknown("method", name, known)
+
+
+def chosen_metrics(names: Iterable[str]) -> dict[str, "Metric"]:
+    """The metrics of those names, with options that stand in them, each once; "all" stands for all that are registered.
+
+    Raises:
+        UsageError: there is no such metric, or it has no such option.
+    """
+    import metrics
+
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        chosen |= metrics.REGISTRY if name == "all" else {name: _find_metric(name)}
+    return chosen
+
+
+def _find_metric(name: str) -> "Metric":
+    import metrics
+
+    base = name.partition("[")[0]
+    if base not in metrics.REGISTRY:
+        raise unknown("metric", base, [*metrics.REGISTRY, "all"])
+    try:
+        return metrics.find(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def format_settings(hyperparameters: Mapping[str, Setting], equals: str = "=") -> list[str]:

@@ -1,15 +1,21 @@
-"""Methods by name. To add one, put a file in this folder whose class wears `@register("name")`."""
+"""Methods by name. To add one, put a file in this folder whose class wears `@register("name")`.
+
+The files, and torch with them, are imported when `REGISTRY` is first asked for; `names` does not wait for it.
+"""
 
 import importlib
 import inspect
 import pkgutil
 import re
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from methods.base import Method
 
-REGISTRY: dict[str, type[Method]] = {}
+REGISTRY: dict[str, type[Method]]
+_registered: dict[str, type[Method]] = {}
 AnyMethod = TypeVar("AnyMethod", bound=type[Method])
 
 
@@ -28,16 +34,44 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
         raise ValueError(f"a method's name is of small letters, digits and underscores, not {name!r}")
 
     def add(cls: AnyMethod) -> AnyMethod:
-        if name in REGISTRY:
-            taken = REGISTRY[name]
+        if not cls.__module__.startswith(f"{__name__}."):
+            load_all()  # this folder's come first
+        if name in _entries():
+            taken = _entries()[name]
             where = f"{taken.__module__}.{taken.__qualname__} in {inspect.getsourcefile(taken)}"
             raise NameTakenError(f"method {name!r} is registered already, by {where}")
         cls.name = name
-        REGISTRY[name] = cls
+        _entries()[name] = cls
         return cls
 
     return add
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+def names() -> set[str]:
+    """The names of all methods, those of this folder as they stand in its files."""
+    return {*_written(), *_entries()}
+
+
+def _entries() -> dict[str, type[Method]]:
+    """What is registered so far: in `REGISTRY`, where somebody has put another there."""
+    return globals().get("REGISTRY", _registered)
+
+
+@cache
+def _written() -> set[str]:
+    files = (file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
+    return {name for text in files for name in re.findall(r"^@register\(['\"](\w+)", text, re.MULTILINE)}
+
+
+@cache
+def load_all() -> None:
+    """Import this folder's files, so that they register."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+
+
+def __getattr__(name: str) -> dict[str, type[Method]]:
+    if name != "REGISTRY":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load_all()
+    return _registered

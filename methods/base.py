@@ -4,16 +4,19 @@ A method is written for one model and knows no device, precision, optimiser step
 generator: its losses are pure functions, so that a harness may train many runs at once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor, nn
+if TYPE_CHECKING:  # what a method is can be told before torch is there
+    from torch import Tensor, nn
 
 GREATEST = 1e30  # of a hyperparameter: float32, in which losses are computed, goes little further
-Networks = Mapping[str, Callable[[Tensor], Tensor]]  # by the names that `build` gives
-Noise = Mapping[str, Tensor]  # standard normal draws, by the names that `noise_shapes` gives
-Terms = dict[str, Tensor]  # "loss" is minimised; every other entry is logged
+Networks = Mapping[str, Callable[["Tensor"], "Tensor"]]  # by the names that `build` gives
+Noise = Mapping[str, "Tensor"]  # standard normal draws, by the names that `noise_shapes` gives
+Terms = dict[str, "Tensor"]  # "loss" is minimised; every other entry is logged
 ImageShape = tuple[int, int, int]  # (channels, height, width)
 
 

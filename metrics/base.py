@@ -23,6 +23,19 @@ WIDE = 100  # codes: more are the images rather than a representation of them
 Values = dict[str, float]  # the headline number under "score", others by stable names
 
 
+def load_libraries() -> None:
+    """Import what metrics fit with, before its threads are limited: only those of a library that is there are.
+
+    Metrics import it within their functions, so that a list of them, or a mistake in a name, need not wait for it.
+    """
+    import scipy.stats  # noqa: F401
+    import sklearn.ensemble
+    import sklearn.linear_model
+    import sklearn.model_selection
+    import sklearn.preprocessing
+    import sklearn.svm  # noqa: F401
+
+
 class Table:
     """Codes and ground-truth factors of the rows that a metric trains and tests on.
 
@@ -289,6 +302,7 @@ class Metric:
         """
         if reason := self.unsuited(table):
             raise ValueError(reason)
+        load_libraries()
         # The order of a sum, and so its last digits, depend on the number of threads.
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)

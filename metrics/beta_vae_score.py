@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.linear_model import LogisticRegression
 
 from metrics import register
 from metrics.base import Table, Values
@@ -127,6 +125,8 @@ Predict = Callable[[np.ndarray], np.ndarray]  # points (N, D) -> the factor of e
 
 
 def _fit(points: np.ndarray, shared: np.ndarray) -> Predict:
+    from sklearn.linear_model import LogisticRegression
+
     # At the default tolerance 100 iterations do not always suffice, 1,000 do.
     predict: Predict = LogisticRegression(max_iter=1000).fit(points, shared).predict
     return predict
@@ -137,6 +137,8 @@ def _descend(points: np.ndarray, shared: np.ndarray, steps: int, rng: np.random.
 
     The accumulator starts at 0.1, as that of the paper's library does.
     """
+    from scipy.special import softmax
+
     classes, labels = np.unique(shared, return_inverse=True)
     inputs = np.hstack([points, np.ones((len(points), 1))])  # the last weight is the bias
     weights = np.zeros((inputs.shape[1], len(classes)))

@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.tree import DecisionTreeRegressor
 
 STEPS, RATE, DEPTH = 100, 0.1, 3  # scikit-learn's defaults, which are the study's
 NEGLIGIBLE = 1e-150  # a leaf's curvature, below which scikit-learn gives it the value 0
@@ -56,6 +54,8 @@ class BoostedTrees:
         return state
 
     def _grow(self, k: int, residuals: np.ndarray, state: np.random.RandomState) -> np.ndarray:
+        from sklearn.tree import DecisionTreeRegressor
+
         tree = DecisionTreeRegressor(max_depth=DEPTH, random_state=state)
         tree.fit(self.codes, residuals, check_input=False)
         leaves, leaves_test = (tree.tree_.apply(codes) for codes in (self.codes, self.codes_test))
@@ -78,6 +78,8 @@ class BoostedTrees:
 
 
 def _chances(scores: np.ndarray) -> np.ndarray:
+    from scipy.special import softmax
+
     return 1 / (1 + np.exp(-scores)) if scores.shape[1] == 1 else softmax(scores, axis=1)
 
 

@@ -3,9 +3,6 @@
 from typing import Literal, NamedTuple
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LassoCV
-from sklearn.model_selection import KFold
 
 from metrics import register
 from metrics.base import Table, Values
@@ -133,6 +130,8 @@ def _fit_boosted_trees(table: Table, seed: int) -> Fitted:
 
 
 def _fit_random_forest(table: Table, seed: int) -> Fitted:
+    from sklearn.ensemble import RandomForestClassifier
+
     # In one thread: scikit-learn swaps the process's warning filters for each tree, which threads mix up.
     train, test = drop_dead(table.codes, table.codes_test)
     importances, right = [], []
@@ -144,6 +143,9 @@ def _fit_random_forest(table: Table, seed: int) -> Fitted:
 
 
 def _fit_lasso(table: Table, seed: int) -> Fitted:
+    from sklearn.linear_model import LassoCV
+    from sklearn.model_selection import KFold
+
     train, test = drop_dead(*standardise(table))
     folds = KFold(min(5, len(train)), shuffle=True, random_state=seed)  # rows may stand in order
     importances, right = [], []

@@ -3,12 +3,9 @@
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold
 
 from metrics import register
 from metrics.base import Table, Values
@@ -107,13 +104,18 @@ def _predict_trees(train: np.ndarray, factors: np.ndarray, test: np.ndarray, see
 
 
 def _predict_logistic(train: np.ndarray, factors: np.ndarray, test: np.ndarray, seed: int) -> list[np.ndarray]:
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings(), ThreadPoolExecutor(spare_cores()) as pool:
         warnings.simplefilter("ignore", ConvergenceWarning)  # with hardly any penalty 100 iterations do not suffice
         return list(pool.map(lambda factor: _logistic(train, factor).predict(test), factors.T))
 
 
-def _logistic(codes: np.ndarray, factor: np.ndarray) -> LogisticRegression:
+def _logistic(codes: np.ndarray, factor: np.ndarray) -> Any:
     """Fitted with the C that has the best mean accuracy over folds, the strongest penalty among equals."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import KFold
+
     folds = list(KFold(min(FOLDS, len(codes))).split(codes))
     right = [[_right_on_fold(codes, factor, penalty, *fold) for fold in folds] for penalty in PENALTIES]
     return LogisticRegression(C=PENALTIES[np.argmax(np.mean(right, axis=1))]).fit(codes, factor)
@@ -122,6 +124,8 @@ def _logistic(codes: np.ndarray, factor: np.ndarray) -> LogisticRegression:
 def _right_on_fold(
     codes: np.ndarray, factor: np.ndarray, penalty: float, kept: np.ndarray, held_out: np.ndarray
 ) -> float:
+    from sklearn.linear_model import LogisticRegression
+
     if len(np.unique(factor[kept])) == 1:
         return float((factor[held_out] == factor[kept][0]).mean())
     classifier = LogisticRegression(C=penalty).fit(codes[kept], factor[kept])

@@ -1,10 +1,9 @@
 """Explicitness: how well a linear classifier reads a factor."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
 
 from metrics import register
 from metrics.base import Table, Values
@@ -50,6 +49,8 @@ def explicitness(table: Table, rng: np.random.Generator) -> Values:
         >>> round(explicitness(Table(factors, factors), rng)["score"], 2)
         1.0
     """
+    from sklearn.linear_model import LogisticRegression
+
     train, test = standardise(table)
 
     def areas(name: str, known: np.ndarray, wanted: np.ndarray) -> list[float]:
@@ -64,8 +65,10 @@ def explicitness(table: Table, rng: np.random.Generator) -> Values:
     return values | {f"auc_{name}": float(area) for name, area in zip(table.factor_names, of_test, strict=True)}
 
 
-def _area(classifier: LogisticRegression, codes: np.ndarray, values: np.ndarray, name: str) -> float:
+def _area(classifier: Any, codes: np.ndarray, values: np.ndarray, name: str) -> float:
     """The mean over the factor's values of the area under the curve of each against the rest."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(classifier.predict_proba(codes), axis=0)
     members = values[:, None] == classifier.classes_
     own = members.sum(0)

@@ -4,11 +4,6 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
-from scipy import sparse
-from scipy.special import digamma
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import OneHotEncoder
 
 from metrics import register
 from metrics.base import Table, Values
@@ -130,6 +125,8 @@ def _information_by_neighbours(
 
 def _information(code: np.ndarray, factor: np.ndarray, neighbours: int) -> float:
     """By the distance to the k-th neighbour of the same value, and how many of any value are nearer (Ross 2014)."""
+    from scipy.special import digamma
+
     groups = [np.sort(code[factor == value]) for value in np.unique(factor)]
     groups = [group for group in groups if len(group) > 1]  # one alone has no neighbour
     if not groups:
@@ -161,6 +158,9 @@ def _distance_to_neighbour(ordered: np.ndarray, k: int) -> np.ndarray:
 
 def _regressors(table: Table, counted: np.ndarray) -> tuple[Any, Any]:
     """What the regression sees of training and test rows: codes standardised, those that are counted as indicators."""
+    from scipy import sparse
+    from sklearn.preprocessing import OneHotEncoder
+
     standard = standardise(table)
     counted = counted & (np.ptp(table.codes, axis=0) > 0)
     if not counted.any():
@@ -193,6 +193,9 @@ def _explicitness(inputs: tuple[Any, Any], table: Table) -> float:
 
 
 def _cross_entropy(codes: Any, factor: np.ndarray, codes_test: Any, classes: np.ndarray) -> float:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings():
         # Without a penalty codes that separate the classes have no optimum; 100 iterations, as published.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -3,7 +3,6 @@
 import multiprocessing
 
 import numpy as np
-from joblib import cpu_count
 
 from metrics.base import Table
 
@@ -34,4 +33,6 @@ def draw_seed(rng: np.random.Generator) -> int:
 
 def spare_cores() -> int:
     """How many threads may work here: one in a process that shares the cores with others of a sweep."""
+    from joblib import cpu_count
+
     return 1 if multiprocessing.parent_process() else cpu_count()

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
 from metrics import register
 from metrics.base import Table, Values
@@ -68,6 +67,8 @@ def sap(table: Table, rng: np.random.Generator, *, penalty: float = 0.01) -> Val
 
 
 def _accuracy(table: Table, i: int, k: int, penalty: float) -> float:
+    from sklearn.svm import LinearSVC
+
     classifier = LinearSVC(C=penalty, class_weight="balanced", random_state=0)
     classifier.fit(table.codes[:, [i]], table.factors[:, k])
     return float((classifier.predict(table.codes_test[:, [i]]) == table.factors_test[:, k]).mean())

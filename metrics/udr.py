@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from sklearn.linear_model import Lasso
 
 from metrics.base import Metric
 
@@ -100,6 +99,8 @@ def _lasso_weights(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Sizes of the weights (d_a, d_b) with which each of a's latents enters the prediction of b's."""
     if not (a.size and b.size):
         return np.zeros((a.shape[1], b.shape[1]))
+    from sklearn.linear_model import Lasso
+
     # Nearly dependent latents take more than the default 1,000 sweeps.
     lasso = Lasso(alpha=ALPHA, fit_intercept=False, precompute=True, max_iter=100_000).fit(a, b)
     return np.abs(lasso.coef_).reshape(b.shape[1], a.shape[1]).T

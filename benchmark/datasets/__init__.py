@@ -1,19 +1,27 @@
-"""Data sets by name. To add one, put a file in this folder that registers its loader."""
+"""Data sets by name. To add one, put a file in this folder whose loader wears `@register("name")`.
+
+The files, and torch with them, are imported when `REGISTRY` or `VERSIONS` is first asked for, as those of methods are.
+"""
 
 import importlib
 import inspect
 import pkgutil
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmark.datasets.base import FactorDataset
-from benchmark.datasets.contract import OUT_OF_MEMORY
 from benchmark.errors import UsageError, one_line, unknown
 
-Loader = Callable[..., FactorDataset]
-REGISTRY: dict[str, Loader] = {}
-VERSIONS: dict[str, int] = {}
+if TYPE_CHECKING:
+    from benchmark.datasets.base import FactorDataset
+
+Loader = Callable[..., "FactorDataset"]
+REGISTRY: dict[str, Loader]
+VERSIONS: dict[str, int]
+_registered: dict[str, Loader] = {}
+_versions: dict[str, int] = {}
 
 
 class NameTakenError(ValueError):
@@ -33,16 +41,18 @@ def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
         raise ValueError(f"a data set's name is of small letters, digits and underscores, not {name!r}")
 
     def add(loader: Loader) -> Loader:
-        if name in REGISTRY:
-            where = f"{REGISTRY[name].__module__} in {inspect.getsourcefile(REGISTRY[name])}"
+        if not loader.__module__.startswith(f"{__name__}."):
+            load_all()  # this folder's come first
+        if name in _entries():
+            where = f"{_entries()[name].__module__} in {inspect.getsourcefile(_entries()[name])}"
             raise NameTakenError(f"data set {name!r} is registered already, by {where}")
-        REGISTRY[name], VERSIONS[name] = loader, version
+        _entries()[name], _versions[name] = loader, version
         return loader
 
     return add
 
 
-def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> FactorDataset:
+def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> "FactorDataset":
     """The data set of that name; its images are made when first asked for.
 
     Args:
@@ -52,10 +62,13 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> 
     Raises:
         UsageError: no such data set, its loader breaks or gives something else, or `data_dir` lacks the published file.
     """
-    if name not in REGISTRY:
-        raise unknown("data set", name, REGISTRY)
+    refuse_unknown(name)
+    load_all()
+    from benchmark.datasets.base import FactorDataset
+    from benchmark.datasets.contract import OUT_OF_MEMORY
+
     try:
-        dataset: object = REGISTRY[name](device=device, data_dir=Path(data_dir) if data_dir else None)
+        dataset: object = _entries()[name](device=device, data_dir=Path(data_dir) if data_dir else None)
     except (UsageError, *OUT_OF_MEMORY):
         raise
     except Exception as error:  # a loader of one's own breaks in any way
@@ -66,5 +79,33 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> 
     return dataset
 
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+def refuse_unknown(name: str) -> None:
+    """Raise UsageError, with the nearest one, if there is no data set of that name; waits for no import."""
+    known = {*_written(), *_entries()}
+    if name not in known:
+        raise unknown("data set", name, known)
+
+
+def _entries() -> dict[str, Loader]:
+    """What is registered so far: in `REGISTRY`, where somebody has put another there."""
+    return globals().get("REGISTRY", _registered)
+
+
+@cache
+def _written() -> set[str]:
+    files = (file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
+    return {name for text in files for name in re.findall(r"^@register\(['\"](\w+)", text, re.MULTILINE)}
+
+
+@cache
+def load_all() -> None:
+    """Import this folder's files, so that they register."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+
+
+def __getattr__(name: str) -> dict[str, Any]:
+    if name not in ("REGISTRY", "VERSIONS"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load_all()
+    return _registered if name == "REGISTRY" else _versions

@@ -5,18 +5,17 @@ from dataclasses import Field
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.table import Table as TextTable
 
 import methods
-import metrics
 from benchmark import datasets
 from benchmark.presets import PRESETS
 from benchmark.spec import format_value
 from methods.base import hyperparameter_fields
-from metrics import udr
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchmark.checks import Result  # which brings torch
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
@@ -53,6 +52,9 @@ def checks_table(method: str, results: "Sequence[Result]") -> TextTable:
 
 def metrics_table() -> TextTable:
     """The registered metrics, a row each."""
+    import metrics
+    from metrics import udr
+
     headers = ("metric", "version", "range", "better", "chance", "ceiling", "cost", "values; what it is; what to know")
     table = TextTable(*headers, title="metrics", show_lines=True)
     for name, metric in sorted({**metrics.REGISTRY, "udr": udr.DECLARED}.items()):
@@ -115,8 +117,10 @@ def score_table(values: Mapping[str, Mapping[str, float]]) -> TextTable:
     return table
 
 
-def board_table(keys: Any, board: pd.DataFrame, width: int) -> TextTable:
+def board_table(keys: Any, board: "pd.DataFrame", width: int) -> TextTable:
     """The leaderboard of one block of equal data and protocol: a row a configuration, for so many columns."""
+    import pandas as pd
+
     dataset, source, preset, steps, _ = keys
     rows = board[["train_rows", "test_rows"]].max()
     encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"

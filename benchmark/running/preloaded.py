@@ -7,6 +7,13 @@ gc.disable()  # nothing that is imported is garbage; to look for it takes a seco
 import torch._dynamo  # noqa: E402, F401  torch's optimisers import it, in seconds
 
 import benchmark.running.execution  # noqa: E402, F401
+import methods  # noqa: E402
+from benchmark import datasets  # noqa: E402
+from metrics.base import load_libraries  # noqa: E402
+
+methods.load_all()
+datasets.load_all()
+load_libraries()
 
 gc.freeze()
 gc.enable()
