@@ -104,7 +104,8 @@ def fused_anywhere() -> Iterator[None]:
 
 def loop_of(specs: Sequence[RunSpec], dataset: FactorDataset, precision: str = "bf16") -> _Loop:
     """A pack's loop on the `meta` device."""
-    methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
+    with META:
+        methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
     with fused_anywhere():
         return _Loop(specs, methods, networks, Imagined(dataset), precision, "grouped")
 
