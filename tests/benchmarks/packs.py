@@ -11,7 +11,8 @@ in turn under pythae's and disent's own trainers where they are installed; in an
 
     python -m venv --system-site-packages peers   # made from the one that has this project
     peers/bin/pip install --no-deps pythae disent lightning pytorch-lightning torchmetrics lightning-utilities
-    peers/bin/pip install pydantic imageio tqdm h5py requests torchvision   # the torchvision of your torch
+    peers/bin/pip install pydantic imageio tqdm h5py requests torchvision   # the torchvision of your torch; disent 0.9
+                                                                            # wants Python 3.12, 0.8 takes 3.11
     peers/bin/python -m tests.benchmarks.packs
 """
 
