@@ -41,7 +41,7 @@ def support_distance(codes: Tensor) -> Tensor:
     """Sum over pairs of latents of the squared Hausdorff distance of their supports in codes (B, D)."""
     batch, latents = codes.shape
     first, second = torch.tril_indices(latents, latents, -1, device=codes.device)  # (pairs,)
-    values = codes.mT
+    values = codes.mT.contiguous()
     with torch.no_grad():  # the search needs no gradients, only what it finds
         apart = (values[:, :, None] - values[:, None]).square()  # (D, B, B)
         nearest = [_to_nearest(apart[i], some) for i in range(1, latents) for some in torch.split(apart[:i], AT_ONCE)]
