@@ -63,7 +63,7 @@ class Squares(FactorDataset):
     def __init__(self, device: torch.device | str | None = None) -> None:
         super().__init__("squares", "drawn", {"size": 2, "x": 4, "y": 4}, (1, 64, 64), device or self.place)
 
-    def images(self, indices: Indices) -> Tensor:
+    def images(self, indices: Indices, generator: torch.Generator | None = None) -> Tensor:
         size, x, y = self.factors(self._on_device(indices)).T[:, :, None, None]
         at = torch.arange(64, device=self.device)
         width = 10 + 10 * size
@@ -102,9 +102,9 @@ class Subject:
 
     def batch(self, step: int = 0) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
         """Images and each player's noise for a step."""
-        indices, noises = self.draws.of_step(step)
+        places, noises = self.draws.of_step(step)
         own = {name: {key: drawn[0] for key, drawn in noise.items()} for name, noise in noises.items()}
-        return self.dataset.images(indices[0]).double(), own
+        return self.dataset.at(places[0]).double(), own
 
     def losses(self, step: int = 0) -> dict[str, Terms]:
         """Each player's terms on one batch."""

@@ -37,7 +37,7 @@ from benchmark.options import (
     score_parser,
     score_stored_parser,
 )
-from benchmark.spec import RunSpec, find_method, protocol_digest, refuse_unknown_method
+from benchmark.spec import RunSpec, find_method, labels_of, refuse_unknown_method
 
 if TYPE_CHECKING:
     from benchmark.running.execution import Outcome
@@ -350,7 +350,8 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
 
 
 def _block_of(spec: RunSpec) -> tuple[Any, ...]:
-    return (spec.dataset, spec.source, spec.preset, spec.steps, protocol_digest(spec.to_dict()))
+    dataset, preset, protocol = labels_of(spec.to_dict())
+    return (dataset, spec.source, preset, spec.steps, protocol)
 
 
 def _console(stderr: bool = False) -> Console:

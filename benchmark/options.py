@@ -15,7 +15,16 @@ import methods
 from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
-from benchmark.spec import RunSpec, Setting, chosen_metrics, expand, find_method, refuse_unknown_method
+from benchmark.spec import (
+    USUAL_LIKELIHOOD,
+    RunSpec,
+    Setting,
+    chosen_metrics,
+    expand,
+    find_method,
+    read_likelihood,
+    refuse_unknown_method,
+)
 from methods.base import hyperparameter_fields
 
 if TYPE_CHECKING:
@@ -59,6 +68,7 @@ DEFAULTS: dict[str, Any] = {
     "dry_run": False,
     "codes": "3",
     "pictures": "1",
+    "likelihood": USUAL_LIKELIHOOD,
 }
 
 
@@ -92,6 +102,7 @@ def run_parser() -> Parser:
     add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0-2)")
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
+    add("--likelihood", help="bernoulli, or gaussian:V with a variance V (default: bernoulli)")
     add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but the preset's slow ones)")
     add_device(parser)
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
@@ -168,7 +179,7 @@ def paper_parser() -> Parser:
 
 def add_data_dir(parser: Parser) -> None:
     """The option of every command that looks images up."""
-    told = "folder of published data files, used in place of renderings"
+    told = "folder of published data files, used in place of renderings, and of data of your own"
     parser.add_argument("--data-dir", metavar="DIR", help=told)
 
 
@@ -261,7 +272,8 @@ def read_specs(options: Mapping[str, Any]) -> list[RunSpec]:
     names = _method_names(options)
     sources = {name: datasets.load(name, "cpu", options.get("data_dir")).source for name in options["datasets"]}
     grids = _grids(options, names)
-    return expand(names, grids, sources, options["seeds"], options["preset"], options.get("steps"))
+    protocol = (options["preset"], options.get("steps"), options["likelihood"])
+    return expand(names, grids, sources, options["seeds"], *protocol)
 
 
 def refuse_unknown_names(options: Mapping[str, Any]) -> None:
@@ -269,7 +281,7 @@ def refuse_unknown_names(options: Mapping[str, Any]) -> None:
     for name in _method_names(options):
         refuse_unknown_method(name)
     for name in options["datasets"]:
-        datasets.refuse_unknown(name)
+        datasets.refuse_unknown(name, options.get("data_dir"))
     _read_metrics_of_sweep(options)
 
 
@@ -494,6 +506,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "backend": partial(_read_choice, "backend", BACKENDS),
     "data_dir": partial(read_path, "data-dir"),
     "device": _read_device,
+    "likelihood": read_likelihood,
     "out": read_out,
     "pack": _read_pack,
     "preset": partial(_read_choice, "preset", [*PRESETS]),

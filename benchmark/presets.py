@@ -18,6 +18,7 @@ class Preset:
         optimiser: for every player that names none of its own.
         train_rows, test_rows: distinct random images encoded for the metrics.
         left_out: metrics that are too slow for it and applied only when asked for by name.
+        likelihood: how images are given their codes, a name in `methods.likelihoods`.
     """
 
     summary: str
@@ -29,6 +30,7 @@ class Preset:
     train_rows: int = 10_000
     test_rows: int = 5_000
     left_out: tuple[str, ...] = ()
+    likelihood: str = "bernoulli"
 
 
 PRESETS = {

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # The fields of a preset that decide results, and so a run's name.
 PROTOCOL = ("architecture", "latents", "steps", "batch", "optimiser", "train_rows", "test_rows")
 
+USUAL_LIKELIHOOD = "bernoulli"
+LEAST_VARIANCE = 1e-6  # of a Gaussian likelihood
+
 UNFIT = re.compile(r"[^A-Za-z0-9._+-]")  # for a file's name, anywhere
 MOST_LETTERS = 180  # of a file's name, before what tells it from others
 
@@ -35,6 +38,8 @@ class RunSpec:
     Attributes:
         source: where the data set's images come from (`FactorDataset.source`).
         steps: None takes the preset's.
+        likelihood: "bernoulli", or "gaussian:V" with the variance V of a pixel and channel.
+        world: what training images are drawn from, as `datasets.load` takes it; empty: all images alike.
         seed: at least 0; decides the initial weights, the batches, the noise and the scored rows.
 
     Raises:
@@ -48,6 +53,8 @@ class RunSpec:
     seed: int = 0
     steps: int | None = None
     source: str = "rendered"
+    likelihood: str = USUAL_LIKELIHOOD
+    world: str = ""
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -58,6 +65,7 @@ class RunSpec:
         if steps < 1:
             raise UsageError(f"steps is {steps}; at least 1 is needed.")
         object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "likelihood", read_likelihood(self.likelihood))
         object.__setattr__(self, "hyperparameters", asdict(self.resolve_hyperparameters()))
 
     @property
@@ -66,9 +74,9 @@ class RunSpec:
 
     @property
     def protocol(self) -> Preset:
-        """The preset with this run's number of steps."""
+        """The preset with this run's number of steps and likelihood."""
         assert self.steps is not None
-        return replace(PRESETS[self.preset], steps=self.steps)
+        return replace(PRESETS[self.preset], steps=self.steps, likelihood=self.likelihood)
 
     def resolve_hyperparameters(self) -> Any:
         """The method's hyperparameters as its own frozen dataclass."""
@@ -81,7 +89,13 @@ class RunSpec:
             raise UsageError(str(error)) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The specification as plain values, with the protocol spelt out: what `spec.json` holds."""
+        """The specification as plain values, with the protocol spelt out: what `spec.json` holds.
+
+        What came later to a specification is told where it is not as usual, so that names of runs stay.
+        """
+        protocol = {name: value for name, value in asdict(self.protocol).items() if name in PROTOCOL}
+        if self.likelihood != USUAL_LIKELIHOOD:
+            protocol["likelihood"] = self.likelihood
         return {
             "method": self.method,
             "method_version": self.method_class.version,
@@ -90,16 +104,45 @@ class RunSpec:
             "dataset_version": datasets.VERSIONS.get(self.dataset, 1),
             "source": self.source,
             "preset": self.preset,
-            "protocol": {name: value for name, value in asdict(self.protocol).items() if name in PROTOCOL},
+            "protocol": protocol,
             "seed": self.seed,
+            **({"world": self.world} if self.world else {}),
         }
 
     @property
     def run_id(self) -> str:
         """A name to read, ended by the SHA-256 of the canonical JSON: `betavae-beta4-dsprites-quick-s0-3f9c...`."""
         settings = format_settings(self.hyperparameters, "")
-        name = file_name([self.method, *settings, self.dataset, self.preset, f"s{self.seed}"])
+        label, preset, _ = labels_of(self.to_dict())
+        name = file_name([self.method, *settings, label, preset, f"s{self.seed}"])
         return f"{name}-{digest(self.to_dict())}"
+
+
+def read_likelihood(text: str) -> str:
+    """A likelihood's one name: "bernoulli", or "gaussian:V" with a variance, 1 where none is given.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    kind, colon, variance = text.partition(":")
+    if text == USUAL_LIKELIHOOD:
+        return text
+    try:
+        value = float(variance) if colon else 1.0
+        if kind == "gaussian" and LEAST_VARIANCE <= value <= 1 / LEAST_VARIANCE:
+            return f"gaussian:{canonical_json(value)}"
+    except ValueError:
+        pass
+    raise UsageError(
+        f"likelihood is {text!r}; it takes bernoulli, gaussian, or gaussian:V with a variance such as 0.1."
+    )
+
+
+def labels_of(stored: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Data set, preset and protocol as tables name them, from a stored specification: with what is not as usual."""
+    dataset = " ".join(filter(None, (stored["dataset"], stored.get("world"))))
+    preset = " ".join(filter(None, (stored["preset"], stored["protocol"].get("likelihood"))))
+    return dataset, preset, protocol_digest(stored)
 
 
 def find_method(name: str) -> type[Method]:
@@ -188,6 +231,8 @@ def expand(
     seeds: Iterable[int],
     preset: str,
     steps: int | None,
+    likelihood: str = USUAL_LIKELIHOOD,
+    world: str = "",
 ) -> list[RunSpec]:
     """Every run of a sweep: each method over its grids, on each data set, for each seed.
 
@@ -207,7 +252,7 @@ def expand(
         own = {name: values for (owner, name), values in grids.items() if owner == method}
         for values in product(*own.values()):
             settings = dict(zip(own, values, strict=True))
-            spec = RunSpec(method, settings, dataset, preset, seed, steps, source)
+            spec = RunSpec(method, settings, dataset, preset, seed, steps, source, likelihood, world)
             specs[spec.run_id] = spec
     return list(specs.values())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:  # what a method is can be told before torch is there
@@ -110,7 +111,9 @@ class Method:
         image_shape: (channels, height, width).
         latents: the number of latents, D.
         architecture: a name in `methods.networks.ARCHITECTURES`.
-        factor_sizes: how many values each factor of the data has; their product is the number of images.
+        factor_sizes: how many values each factor of the data has.
+        images: how many there are; 0: one for each combination of factors.
+        likelihood: how images are given their codes: "bernoulli", or "gaussian:V" of variance V a pixel and channel.
         steps: how many steps the training takes.
         structure: the values of the structural hyperparameters by name.
     """
@@ -129,11 +132,15 @@ class Method:
         factor_sizes: tuple[int, ...] = (),
         steps: int = 1,
         structure: Mapping[str, Any] | None = None,
+        images: int = 0,
+        likelihood: str = "bernoulli",
     ) -> None:
         self.image_shape = image_shape
         self.latents = latents
         self.architecture = architecture
         self.factor_sizes = factor_sizes
+        self.images = images or (prod(factor_sizes) if factor_sizes else 0)
+        self.likelihood = likelihood
         self.steps = steps
         self.structure = structure_of(self.Hyperparameters()) if structure is None else structure
 
@@ -185,6 +192,12 @@ class Method:
     def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
         """What stands in the tables beside the scores, of independent test images (B, C, H, W): means over them."""
         return {}
+
+    def reconstruction_loss(self, logits: Tensor, images: Tensor) -> Tensor:
+        """-log p(x|z) of images (B, C, H, W) by the protocol's likelihood, from a decoder's logits: nats an image."""
+        from methods.likelihoods import negative_log_likelihood
+
+        return negative_log_likelihood(self.likelihood)(logits, images)
 
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """Numbers about a run that stand in the tables beside its scores."""

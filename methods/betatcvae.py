@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log, prod
+from math import log
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ class BetaTCVAE(VAE):
         `weighted`: 1 / (N B). `stratified`, with M = B - 1: a sample's own image 1 / N, one other
         (N - M) / (N M), each further one 1 / M, which sum to 1; all of them 1 / B where N is at most M.
         """
-        images, others = prod(self.factor_sizes), batch - 1
+        images, others = self.images, batch - 1
         if self.structure["sampling"] == "weighted":
             return torch.full((batch, batch), -log(images * batch), device=device)
         if not 0 < others < images:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from methods import register
 from methods.base import Batches, Groups, Networks, Noise, Terms, hyperparameter
-from methods.vae import VAE, bernoulli_loss
+from methods.vae import VAE
 
 
 @register("dcign")
@@ -37,7 +37,9 @@ class DCIGN(VAE):
         latents = self.infer(networks, batch, noise)
         active = torch.arange(self.latents, device=batch.device) == noise["factor"]
         clamp = latents.sample.mean(0).detach()
-        reconstruction = bernoulli_loss(networks["decoder"](torch.where(active, latents.sample, clamp)), batch)
+        reconstruction = self.reconstruction_loss(
+            networks["decoder"](torch.where(active, latents.sample, clamp)), batch
+        )
         # The gradient of half the squared difference is the difference.
         differences = torch.where(active, 0, latents.sample - clamp)
         invariance = differences.square().sum(1).mean() / 2

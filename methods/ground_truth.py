@@ -15,6 +15,9 @@ class GroundTruth(Pixels):
     Reference: Higgins et al. 2017, table 1 ("Ground truth").
     """
 
+    def objection(self) -> str:
+        return "" if self.factor_sizes else f"{self.name} takes factors for codes; the data have none."
+
     def encode(self, networks: Networks, images: Tensor) -> Tensor:
         raise NotImplementedError("an image alone does not tell its factors; see `represent`")
 

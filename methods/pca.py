@@ -25,8 +25,8 @@ class PCA(Method):
         return {"encoder": nn.Linear(pixels, self.latents), "decoder": nn.Linear(self.latents, pixels)}
 
     def objection(self) -> str:
-        images, pixels = prod(self.factor_sizes), prod(self.image_shape)
-        if not self.factor_sizes or (self.latents < images and self.latents <= pixels):
+        images, pixels = self.images, prod(self.image_shape)
+        if not images or (self.latents < images and self.latents <= pixels):
             return super().objection()
         needs = f"more than {self.latents} images of {self.latents} pixels or more"
         return f"{self.name} finds {self.latents} components, which takes {needs}; the data have {images} of {pixels}."

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from methods import register
 from methods.base import Method, Networks, Noise, Optimiser, Player, Terms, hyperparameter
 from methods.networks import ARCHITECTURES
-from methods.vae import bernoulli_loss
 
 ADAMW = Optimiser("AdamW", lr=1e-3, options={"weight_decay": 0.1})
 
@@ -69,7 +68,7 @@ class QLAE(Method):
     def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
         codes = networks["encoder"](batch)
         values = networks["codebook"](codes).detach()
-        reconstruction = bernoulli_loss(networks["decoder"](codes + (values - codes).detach()), batch)
+        reconstruction = self.reconstruction_loss(networks["decoder"](codes + (values - codes).detach()), batch)
         distance = prod(self.image_shape) * (codes - values).square().mean()
         return {"loss": reconstruction + hyperparameters.commitment * distance, "reconstruction": reconstruction}
 
@@ -86,8 +85,8 @@ class QLAE(Method):
         return networks["codebook"](networks["encoder"](images))
 
     def decode(self, networks: Networks, codes: Tensor) -> Tensor:
-        """The Bernoulli means (B, C, H, W)."""
+        """The means of p(x|z): (B, C, H, W)."""
         return torch.sigmoid(networks["decoder"](codes))
 
     def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
-        return {"reconstruction": bernoulli_loss(networks["decoder"](self.encode(networks, images)), images)}
+        return {"reconstruction": self.reconstruction_loss(networks["decoder"](self.encode(networks, images)), images)}

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from methods import register
 from methods.base import Method, Networks, Noise, Player, Terms
+from methods.likelihoods import bernoulli_loss as bernoulli_loss
 from methods.networks import ARCHITECTURES
 
 
@@ -53,32 +53,6 @@ def log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * ((values - mean) ** 2 * (-log_variance).exp() + log_variance + log(2 * pi))
 
 
-def bernoulli_loss(logits: Tensor, images: Tensor) -> Tensor:
-    """-log p(x|z) in nats for Bernoulli pixels: summed over pixels, averaged over the batch."""
-    loss: Tensor = _Bernoulli.apply(logits, images)  # type: ignore[no-untyped-call]
-    return loss
-
-
-class _Bernoulli(torch.autograd.Function):
-    """softplus(l) - l x for a logit l and a pixel x; its gradient, sigmoid(l) - x, in as few passes over the images."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(logits: Tensor, images: Tensor) -> Tensor:
-        return (functional.softplus(logits, threshold=40).sum() - (logits * images).sum()) / len(images)
-
-    @staticmethod
-    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        context.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        logits, images = context.saved_tensors
-        each = gradient / len(images)
-        return (logits.sigmoid() - images) * each, -logits * each if context.needs_input_grad[1] else None
-
-
 @register("vae")
 class VAE(Method):
     """Variational autoencoder: minimises reconstruction + KL, both in nats an image.
@@ -105,7 +79,7 @@ class VAE(Method):
         """The negative evidence lower bound with this method's regulariser, in nats an image."""
         latents = self.infer(networks, batch, noise)
         terms = {
-            "reconstruction": bernoulli_loss(networks["decoder"](latents.sample), batch),
+            "reconstruction": self.reconstruction_loss(networks["decoder"](latents.sample), batch),
             "kl": latents.kl,
             "kl_per_latent": latents.kl_per_latent,
         }
@@ -133,13 +107,13 @@ class VAE(Method):
         return networks["encoder"](images).chunk(2, dim=1)[0]
 
     def decode(self, networks: Networks, codes: Tensor) -> Tensor:
-        """The Bernoulli means (B, C, H, W)."""
+        """The means of p(x|z): (B, C, H, W)."""
         return torch.sigmoid(networks["decoder"](codes))
 
     def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
         """Reconstruction and KL in nats an image, whatever it is that the method minimises."""
         latents = sampled(*self.posteriors(networks, images), noise["posterior"][: len(images)])
-        reconstruction = bernoulli_loss(networks["decoder"](latents.sample), images)
+        reconstruction = self.reconstruction_loss(networks["decoder"](latents.sample), images)
         return {"reconstruction": reconstruction, "kl": latents.kl, "kl_per_latent": latents.kl_per_latent}
 
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:

@@ -5,9 +5,11 @@ The files, and torch with them, are imported when `REGISTRY` or `VERSIONS` is fi
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,28 @@ if TYPE_CHECKING:
     from benchmark.datasets.base import FactorDataset
 
 Loader = Callable[..., "FactorDataset"]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a reader of `list datasets` is told beside what the data set says of itself.
+
+    Attributes:
+        purpose: what it is for.
+        licence: of the data; "ours" where they are rendered here from scratch.
+        file: name of the published file or folder that is looked for, empty where there is none.
+        publisher: who publishes it, and how large it is.
+    """
+
+    purpose: str = ""
+    licence: str = ""
+    file: str = ""
+    publisher: str = ""
+
+
 REGISTRY: dict[str, Loader]
 VERSIONS: dict[str, int]
+ABOUT: dict[str, About] = {}
 _registered: dict[str, Loader] = {}
 _versions: dict[str, int] = {}
 
@@ -28,7 +50,7 @@ class NameTakenError(ValueError):
     """Another data set is registered under that name."""
 
 
-def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
+def register(name: str, version: int = 1, about: About | None = None) -> Callable[[Loader], Loader]:
     """Register a function `(device, data_dir) -> FactorDataset` under a name.
 
     `version` is raised whenever a change alters images or factors; it is part of a run's identity.
@@ -46,29 +68,37 @@ def register(name: str, version: int = 1) -> Callable[[Loader], Loader]:
         if name in _entries():
             where = f"{_entries()[name].__module__} in {inspect.getsourcefile(_entries()[name])}"
             raise NameTakenError(f"data set {name!r} is registered already, by {where}")
-        _entries()[name], _versions[name] = loader, version
+        _entries()[name], _versions[name], ABOUT[name] = loader, version, about or About()
         return loader
 
     return add
 
 
-def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> "FactorDataset":
-    """The data set of that name; its images are made when first asked for.
+def load(name: str, device: str = "cpu", data_dir: Path | str | None = None, world: str = "") -> "FactorDataset":
+    """The data set of that name; its images are made, or read, when first asked for.
 
     Args:
         device: where images are gathered, for example "cpu" or "cuda".
-        data_dir: a folder that holds published files, used in place of a rendering.
+        data_dir: a folder that holds published files, used in place of a rendering, and data of one's own:
+            NAME.npz or a folder NAME of pictures (see `benchmark.datasets.own`); by default $DISENTANGLEMENT_DATA.
+        world: what training images are drawn from (see `benchmark.datasets.worlds`); empty: all images alike.
 
     Raises:
         UsageError: no such data set, its loader breaks or gives something else, or `data_dir` lacks the published file.
     """
-    refuse_unknown(name)
+    folder = data_folder(data_dir)
+    refuse_unknown(name, folder)
     load_all()
     from benchmark.datasets.base import FactorDataset
     from benchmark.datasets.contract import OUT_OF_MEMORY
+    from benchmark.datasets.own import load_own
+    from benchmark.datasets.worlds import enter
 
     try:
-        dataset: object = _entries()[name](device=device, data_dir=Path(data_dir) if data_dir else None)
+        if name in _entries():
+            dataset: object = _entries()[name](device=device, data_dir=folder)
+        else:
+            dataset = load_own(name, device, folder)
     except (UsageError, *OUT_OF_MEMORY):
         raise
     except Exception as error:  # a loader of one's own breaks in any way
@@ -76,14 +106,32 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None) -> 
     if not isinstance(dataset, FactorDataset):
         given = type(dataset).__name__
         raise UsageError(f"data set {name!r} is given as {given}, where a FactorDataset is needed.")
-    return dataset
+    return enter(dataset, world) if world else dataset
 
 
-def refuse_unknown(name: str) -> None:
+def data_folder(data_dir: Path | str | None) -> Path | None:
+    """The folder of data files that is named, else the environment's, else None."""
+    named = data_dir or os.environ.get("DISENTANGLEMENT_DATA")
+    return Path(named) if named else None
+
+
+def is_known(name: str, data_dir: Path | str | None = None) -> bool:
+    """Whether a data set of that name is registered, or lies in the folder of data; waits for no import."""
+    return name in _written() or name in _entries() or name in _own(data_folder(data_dir))
+
+
+def refuse_unknown(name: str, data_dir: Path | None = None) -> None:
     """Raise UsageError, with the nearest one, if there is no data set of that name; waits for no import."""
-    known = {*_written(), *_entries()}
-    if name not in known:
-        raise unknown("data set", name, known)
+    if not is_known(name, data_dir):
+        raise unknown("data set", name, {*_written(), *_entries(), *_own(data_folder(data_dir))})
+
+
+def _own(folder: Path | None) -> set[str]:
+    """The names of what may be data of one's own in the folder."""
+    if folder is None or not folder.is_dir():
+        return set()
+    found = [path for path in folder.iterdir() if path.is_dir() or path.suffix == ".npz"]
+    return {path.stem for path in found if re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)}
 
 
 def _entries() -> dict[str, Loader]:
@@ -94,7 +142,7 @@ def _entries() -> dict[str, Loader]:
 @cache
 def _written() -> set[str]:
     files = (file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
-    return {name for text in files for name in re.findall(r"^@register\(['\"](\w+)", text, re.MULTILINE)}
+    return {name for text in files for name in re.findall(r"^@register\(\s*['\"](\w+)", text, re.MULTILINE)}
 
 
 @cache

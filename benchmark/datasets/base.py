@@ -1,22 +1,26 @@
-"""What a data set is: a function from an index to an image, on a grid of ground-truth factors."""
+"""What a data set is: a function from an index to an image, on a grid of factors or with a table of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from benchmark.datasets.populations import Population
+
 Indices = Tensor | np.ndarray | Sequence[int]
 
 
 class FactorDataset(ABC):
-    """Every combination of K ground-truth factors, one image each.
+    """Every combination of K ground-truth factors, one image each; or images that a table tells the factors of.
 
-    The index is mixed radix over `factor_sizes`, last factor fastest. A factor of one
-    value (such as dSprites' colour) is left out.
+    On a grid the index is mixed radix over `factor_sizes`, last factor fastest. A factor of one
+    value (such as dSprites' colour) is left out. Images that are no grid come with a table (N, K) of
+    their factors' values, which may have no columns where nothing is known of them.
 
     Attributes:
         name: the name that `benchmark.datasets.load` knows.
@@ -26,7 +30,12 @@ class FactorDataset(ABC):
         image_shape: (channels, height, width).
         device: where images are gathered and returned.
         remarks: sentences to read scores by, such as what no code can tell from an image.
+        drawn: whether an image has a part that is no factor and drawn (see `DrawnDataset`).
+        population: what training images are drawn from; None: all images alike.
+        world: that population's name; empty where it is all images alike.
     """
+
+    drawn = False
 
     def __init__(
         self,
@@ -36,6 +45,7 @@ class FactorDataset(ABC):
         image_shape: tuple[int, int, int],
         device: torch.device | str = "cpu",
         remarks: tuple[str, ...] = (),
+        table: np.ndarray | None = None,
     ) -> None:
         self.name = name
         self.source = source
@@ -44,29 +54,53 @@ class FactorDataset(ABC):
         self.image_shape = image_shape
         self.device = torch.device(device)
         self.remarks = remarks
+        self.population: Population | None = None
+        self.world = ""
+        self.table = None if table is None else torch.from_numpy(np.asarray(table, np.int64).reshape(len(table), -1))
         self._grid = torch.tensor([self.factor_sizes, [prod(self.factor_sizes[k + 1 :]) for k in range(len(factors))]])
         self._grid_on_device = self._grid.to(self.device)
 
     def __len__(self) -> int:
-        return prod(self.factor_sizes)
+        return prod(self.factor_sizes) if self.table is None else len(self.table)
+
+    @property
+    def bytes_an_image(self) -> int:
+        """What an image takes on the device; a byte a pixel and channel unless a data set says otherwise."""
+        return prod(self.image_shape)
 
     def prepare(self, progress: bool = False) -> None:  # noqa: B027 -- most data sets need none
         """Make the images ready, which may take a while the first time (`progress`: show it)."""
 
     @abstractmethod
-    def images(self, indices: Indices) -> Tensor:
-        """Images at the indices (B,): float tensor (B, C, H, W) in [0, 1]; IndexError outside."""
+    def images(self, indices: Indices, generator: torch.Generator | None = None) -> Tensor:
+        """Images at the indices (B,): float tensor (B, C, H, W) in [0, 1]; IndexError outside.
+
+        Args:
+            generator: of what is drawn, where something is; without it that follows from the index alone.
+                A data set that draws nothing need not take it.
+        """
+
+    def draw(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Places (B,) of images whose drawn part is drawn by the generator: where nothing is, the indices."""
+        return indices
+
+    def at(self, places: Tensor) -> Tensor:
+        """Images at places that `draw` gave."""
+        return self.images(places)
 
     def factors(self, indices: Indices) -> Tensor:
         """Factor values at the indices (B,): integers (B, K), each in 0 .. size - 1, where a tensor is."""
+        if self.table is not None:
+            checked = self._checked(indices, self._grid_for(indices).device)
+            return self.table[checked.cpu()].to(checked.device)
         sizes, strides = self._grid_for(indices)
         return self._checked(indices, sizes.device)[:, None] // strides % sizes
 
     def indices(self, factors: Tensor | np.ndarray | Sequence[Sequence[int]]) -> Tensor:
-        """Indices (B,) of the factor values (B, K), where a tensor is.
+        """Indices (B,) of the factor values (B, K), where a tensor is; by a table, of the first image that has them.
 
         Raises:
-            ValueError: a value is off the grid.
+            ValueError: a value is off the grid, or no image of the table has them.
         """
         sizes, strides = self._grid_for(factors)
         values = _as_integers(factors, sizes.device)
@@ -76,7 +110,18 @@ class FactorDataset(ABC):
             )
         if ((values < 0) | (values >= sizes)).any():
             raise ValueError(f"factor values lie outside the sizes {self.factor_sizes} of {self.name}.")
+        if self.table is not None:
+            return self._find(values.cpu()).to(values.device)
         return (values * strides).sum(1)
+
+    def _find(self, values: Tensor) -> Tensor:
+        """The first rows (B,) of the table that hold the values (B, K)."""
+        assert self.table is not None
+        first = {tuple(row): at for at, row in reversed([*enumerate(self.table.tolist())])}
+        rows = [first.get(tuple(row)) for row in values.tolist()]
+        if None in rows:
+            raise ValueError(f"no image of {self.name} has the factors {values[rows.index(None)].tolist()}.")
+        return torch.tensor(rows)
 
     def _grid_for(self, values: Any) -> Tensor:
         """The factors' sizes and strides, where a tensor is; on the data set's device for what is none."""

@@ -16,6 +16,7 @@ PLACES = 4096  # of the grid whose factors are looked at: all of a small data se
 ROUNDING = 1e-5  # beyond [0, 1] that resizing may leave
 GREY = 1.001 / 255  # one grey level, to which images are the same
 GRID = "a data set is a full grid, one image for each combination, its index counting through them"
+LEAST_IMAGES = 12  # of a set that is no grid: some to train on, some to score
 CHANNELS = 4  # at most, where a shape's last number is taken for them
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
@@ -23,8 +24,9 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 def check_dataset(dataset: FactorDataset) -> None:
     """Look at some of a data set's images and factors, before time is spent on training.
 
-    It must be a full grid whose index and factors belong together, and give float32 images (B, C, H, W)
-    in [0, 1], on its device, of the shape that it declares, that differ, the same whenever asked for.
+    It must be a full grid whose index and factors belong together, or have a table of factors, and give float32
+    images (B, C, H, W) in [0, 1], on its device, of the shape that it declares, that differ, the same whenever
+    asked for without a generator.
 
     Raises:
         UsageError: it does not; the message is one sentence that says what would be right.
@@ -59,7 +61,7 @@ def _look_at_names(dataset: FactorDataset) -> None:
 
 def _look_at_sizes(dataset: FactorDataset) -> None:
     names, sizes, shape = dataset.factor_names, dataset.factor_sizes, tuple(dataset.image_shape)
-    if not sizes or len(names) != len(sizes):
+    if (not sizes and dataset.table is None) or len(names) != len(sizes):
         raise _Fault(f"it has {len(names)} factor names and {len(sizes)} sizes, where one factor or more is needed")
     for name, size in zip(names, sizes, strict=True):
         if not _is_whole(size) or size < 1:
@@ -74,6 +76,9 @@ def _look_at_sizes(dataset: FactorDataset) -> None:
 
 def _look_at_grid(dataset: FactorDataset) -> None:
     """Whether each index stands for one combination of factor values, and each combination for one index."""
+    if dataset.table is not None:
+        _look_at_table(dataset, dataset.table)
+        return
     sizes, images = dataset.factor_sizes, len(dataset)
     if images != prod(sizes):
         told = " x ".join(f"{name} {size}" for name, size in zip(dataset.factor_names, sizes, strict=True))
@@ -90,6 +95,18 @@ def _look_at_grid(dataset: FactorDataset) -> None:
         raise _Fault(f"indices(factors({index})) is {found}, not {index}, but {GRID}, the last factor fastest")
     if not torch.equal(dataset.factors(places), factors):
         raise _Fault("its factors differ when they are asked for again")
+
+
+def _look_at_table(dataset: FactorDataset, table: Tensor) -> None:
+    """Whether each image has a value of each factor, where images are no grid."""
+    if len(dataset) < LEAST_IMAGES:
+        raise _Fault(f"it has {len(dataset)} images, where {LEAST_IMAGES} or more are needed")
+    places = _spread(len(dataset), PLACES)
+    factors = dataset.factors(torch.as_tensor(places, device=dataset.device))
+    _look_at_values(factors, dataset, len(places))
+    for name, values in zip(dataset.factor_names, table.T, strict=True):
+        if (values == values[0]).all():
+            raise _Fault(f"its factor {name!r} takes one value only; leave out what never varies")
 
 
 def _look_at_values(factors: Any, dataset: FactorDataset, rows: int) -> None:

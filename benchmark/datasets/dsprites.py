@@ -5,7 +5,6 @@ dataset", 2017. The outlines here were fitted to labelled images of the publishe
 """
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -21,8 +20,9 @@ from joblib import Parallel, delayed
 from numpy.lib import format as npy
 from rich.progress import track
 
-from benchmark.datasets import register
-from benchmark.datasets.packed import PackedDataset, cached_bits
+from benchmark.datasets import About, register
+from benchmark.datasets.cache import cached_rows
+from benchmark.datasets.packed import PackedDataset
 from benchmark.errors import UsageError
 
 PUBLISHED_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -212,17 +212,16 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def find_published(data_dir: Path | None) -> Path | None:
-    """The published file in `data_dir`, else in $DISENTANGLEMENT_DATA, else None (so: render).
+    """The published file in `data_dir`; None without a folder (so: render).
 
     Raises:
         UsageError: a folder was named but does not hold the file.
     """
-    named = data_dir or os.environ.get("DISENTANGLEMENT_DATA")
-    if not named:
+    if data_dir is None:
         return None
-    path = Path(named) / PUBLISHED_FILE
+    path = data_dir / PUBLISHED_FILE
     if not path.is_file():
-        raise UsageError(f"{named} holds no {PUBLISHED_FILE}; put it there, or name no folder to use the rendering.")
+        raise UsageError(f"{data_dir} holds no {PUBLISHED_FILE}; put it there, or name no folder to use the rendering.")
     return path
 
 
@@ -231,23 +230,31 @@ def _load(name: str, grid: Grid, published: Path | None, device: str, remark: st
 
     def open_bits(progress: bool) -> np.ndarray:
         if published is None:
-            return cached_bits(f"{name}-rendered-v{RENDERING_VERSION}", shape, lambda: render(grid, progress))
+            return cached_rows(f"{name}-rendered-v{RENDERING_VERSION}", shape, lambda: render(grid, progress))
         with published.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         key = f"{name}-published-{digest[:16]}"
-        return cached_bits(key, shape, lambda: read_published(published, grid, progress))
+        return cached_rows(key, shape, lambda: read_published(published, grid, progress))
 
     source = "published" if published else "rendered"
-    return PackedDataset(name, source, grid.factors, (1, PIXELS, PIXELS), open_bits, device, (remark,))
+    return PackedDataset(open_bits, name, source, grid.factors, (1, PIXELS, PIXELS), device, (remark,))
 
 
-@register("dsprites", RENDERING_VERSION)
+ABOUT = About(
+    "the set that the study and most papers before 2020 compare on: one sprite, five factors",
+    "Apache 2.0; the rendering is ours",
+    PUBLISHED_FILE,
+    "DeepMind's dsprites-dataset, 26 MB",
+)
+
+
+@register("dsprites", RENDERING_VERSION, ABOUT)
 def dsprites(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """737,280 images: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions."""
     return _load("dsprites", FULL, find_published(data_dir), device, FULL_REMARK)
 
 
-@register("dsprites_mini", RENDERING_VERSION)
+@register("dsprites_mini", RENDERING_VERSION, About("trying things out, and tests", "ours"))
 def dsprites_mini(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """384 images from the same renderer, for trying things out: 3 shapes, 2 scales, 4 orientations, 4 x 4 positions."""
     return _load("dsprites_mini", MINI, None, device, MINI_REMARK)

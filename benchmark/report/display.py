@@ -74,20 +74,25 @@ def metrics_table() -> TextTable:
 
 def datasets_table() -> TextTable:
     """The registered data sets, a row each."""
-    headers = ("data set", "images", "shape", "factors", "what it is; what to know")
+    headers = ("data set", "images", "shape", "memory", "factors", "what it is; what to know")
     table = TextTable(*headers, title="data sets", show_lines=True)
     for name in sorted(datasets.REGISTRY):
         data = datasets.load(name)
         factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
         shape = " x ".join(map(str, data.image_shape))
+        about = datasets.ABOUT[name]
         told = [_first_line(datasets.REGISTRY[name].__doc__), *data.remarks]
-        table.add_row(name, f"{len(data):,}", shape, factors, "\n".join(told))
+        told += [f"{what}: {text}" for what, text in (("for", about.purpose), ("licence", about.licence)) if text]
+        told += [f"in --data-dir or $DISENTANGLEMENT_DATA: {about.file} ({about.publisher})" for _ in about.file[:1]]
+        size = len(data) * data.bytes_an_image / 1e6
+        table.add_row(name, f"{len(data):,}", shape, f"{size:,.0f} MB", factors or "none", "\n".join(told))
     return table
 
 
 def remarks_on(names: Iterable[str]) -> list[str]:
     """What to know of those data sets, as far as they are registered, where their scores are read."""
-    known = [name for name in names if name in datasets.REGISTRY]
+    plain = dict.fromkeys(name.partition(" ")[0] for name in names)
+    known = [name for name in plain if name in datasets.REGISTRY]
     return [f"{name}: {remark}" for name in known for remark in datasets.load(name).remarks]
 
 

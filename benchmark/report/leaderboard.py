@@ -16,7 +16,7 @@ import methods
 import metrics
 from benchmark import datasets
 from benchmark.plugins import scored_by_other_code, trained_by_other_code
-from benchmark.spec import format_settings, protocol_digest
+from benchmark.spec import format_settings, labels_of
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
 
@@ -91,11 +91,14 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
     scores, environment = folder.read_json("scores.json"), folder.read_json("environment.json")
     finished = status.get("state") == "finished"
     seconds = environment.get("seconds")
+    dataset, preset, protocol = labels_of(spec)
     run = {
         "run": folder.path.name,
-        **{key: spec[key] for key in ("dataset", "source", "preset", "method", "method_version", "seed")},
+        **{key: spec[key] for key in ("source", "method", "method_version", "seed")},
+        "dataset": dataset,
+        "preset": preset,
         "steps": spec["protocol"]["steps"],
-        "protocol": protocol_digest(spec),
+        "protocol": protocol,
         "hyperparameters": " ".join(format_settings(spec["hyperparameters"])),
         "state": status.get("state", "unfinished"),
         "reason": status.get("reason", ""),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -164,7 +165,11 @@ def _codes(folder: RunFolder, spec: dict[str, Any], data_dir: Path | None) -> Ta
     # Too wide to be stored, and there to be looked at.
     dataset = datasets.load(spec["dataset"], "cpu", data_dir)
     rows = draw_rows(dataset, spec["protocol"]["train_rows"], spec["protocol"]["test_rows"], spec["seed"])
-    return as_table(dataset.images(rows.all).flatten(1).numpy().astype(np.float32), dataset, rows)
+    return as_table(
+        torch.cat([dataset.at(places).flatten(1) for _, places in rows.batches(dataset)]).numpy().astype(np.float32),
+        dataset,
+        rows,
+    )
 
 
 def upper_half(scores: np.ndarray) -> np.ndarray:

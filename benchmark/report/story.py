@@ -75,7 +75,7 @@ def _summary(board: pd.DataFrame) -> pd.DataFrame:
 
 def _factors(block: pd.DataFrame) -> int | None:
     """How many factors of the data set vary, where it is registered."""
-    name = str(block["dataset"].iloc[0])
+    name = str(block["dataset"].iloc[0]).partition(" ")[0]
     return sum(size > 1 for size in datasets.load(name).factor_sizes) if name in datasets.REGISTRY else None
 
 

@@ -26,7 +26,7 @@ from benchmark.running.execution import (
 )
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
-from benchmark.training.harness import choose_device, find_objection, make_method
+from benchmark.training.harness import choose_device, find_objection, make_method, objection_to
 from benchmark.training.planner import group_by_shape, plan_packs
 
 LOG = "log.txt"
@@ -47,7 +47,7 @@ def default_jobs(device: str) -> int:
 def leave_out(specs: Sequence[RunSpec], data_dir: Path | None) -> tuple[list[RunSpec], list[str]]:
     """The runs whose methods apply to their data sets, and a sentence for each reason why one does not."""
     data = {name: datasets.load(name, "cpu", data_dir) for name in {spec.dataset for spec in specs}}
-    reasons = [make_method(spec, data[spec.dataset]).objection() for spec in specs]
+    reasons = [objection_to(make_method(spec, data[spec.dataset]), data[spec.dataset]) for spec in specs]
     told = {
         f"{spec.method} on {spec.dataset} left out: {reason}"
         for spec, reason in zip(specs, reasons, strict=True)
@@ -78,14 +78,16 @@ def run_all(specs: Sequence[RunSpec], workplace: Workplace) -> Iterator[Outcome]
     else:
         carry_out_all = score_beside_training if device.type == "cuda" else run_side_by_side
     busy = set()
-    for outcome in carry_out_all(plan_packs(specs, device, workplace.pack), workplace):
+    for outcome in carry_out_all(plan_packs(specs, device, workplace.pack, workplace.data_dir), workplace):
         if outcome.busy:
             busy.add(outcome.run_id)
         else:
             yield outcome
     left = [spec for spec in specs if spec.run_id in busy]
     if left:
-        yield from carry_out_all(plan_packs(left, device, workplace.pack), replace(workplace, wait=True))
+        yield from carry_out_all(
+            plan_packs(left, device, workplace.pack, workplace.data_dir), replace(workplace, wait=True)
+        )
 
 
 def run_side_by_side(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:

@@ -30,14 +30,26 @@ Encode = Callable[[Tensor], Tensor]  # images (B, C, H, W) -> codes (B, D)
 
 @dataclass(frozen=True)
 class Rows:
-    """The random images a run is scored on: indices of distinct training and test rows."""
+    """The random images a run is scored on: indices of distinct training and test rows.
+
+    Attributes:
+        seed: decides what of the images is drawn, where something is, once for all that looks at them.
+    """
 
     train: np.ndarray
     test: np.ndarray
+    seed: int = 0
 
     @property
     def all(self) -> np.ndarray:
         return np.concatenate([self.train, self.test])
+
+    def batches(self, dataset: FactorDataset) -> list[tuple[Tensor, Tensor]]:
+        """All rows' indices and places, some at a time, where the data set is."""
+        indices = torch.from_numpy(self.all).to(dataset.device)
+        generator = torch.Generator().manual_seed(stream(self.seed, "drawn parts"))
+        places = dataset.draw(indices, generator)
+        return [*zip(torch.split(indices, ENCODE_BATCH), torch.split(places, ENCODE_BATCH), strict=True)]
 
 
 def draw_rows(dataset: FactorDataset, train: int, test: int, seed: int) -> Rows:
@@ -46,7 +58,7 @@ def draw_rows(dataset: FactorDataset, train: int, test: int, seed: int) -> Rows:
         train, test = len(dataset) - len(dataset) // 3, len(dataset) // 3
     rng = np.random.default_rng(stream(seed, "rows"))
     drawn = rng.choice(len(dataset), train + test, replace=False)
-    return Rows(drawn[:train], drawn[train:])
+    return Rows(drawn[:train], drawn[train:], seed)
 
 
 def rows_of_run(spec: RunSpec, dataset: FactorDataset) -> Rows:
@@ -61,7 +73,7 @@ def encode_rows(encode: Encode, dataset: FactorDataset, rows: Rows) -> Table:
         ValueError: `encode` gives anything else than numbers (B, D), finite and of one D throughout.
     """
     with torch.no_grad():
-        parts = [_as_codes(encode(dataset.images(part)), len(part)) for part in _batches(rows.all)]
+        parts = [_as_codes(encode(dataset.at(places)), len(places)) for _, places in rows.batches(dataset)]
     widths = sorted({part.shape[1] for part in parts})
     if len(widths) > 1:
         raise ValueError(f"the encoder gives {widths[0]} codes for some images and {widths[-1]} for others.")
@@ -108,14 +120,14 @@ def as_table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
 
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows, encoded by a trained method in float32."""
-    return as_table(_represent(method, networks, dataset, rows.all), dataset, rows)
+    return as_table(_represent(method, networks, dataset, rows), dataset, rows)
 
 
 def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
     """Codes of a run's scored rows as they are stored, rounded, with their factors; None where it keeps none."""
     stored, scores = folder.read_arrays("codes.npz"), folder.read_json("scores.json")
-    name = folder.read_json("spec.json").get("dataset")
-    if not (stored and scores.get("rows") and name in datasets.REGISTRY):
+    name = str(folder.read_json("spec.json").get("dataset"))
+    if not (stored and scores.get("rows") and datasets.is_known(name, data_dir)):
         return None
     dataset = datasets.load(name, "cpu", data_dir)
     first, rows = scores["rows"]["train"], stored["rows"]
@@ -126,15 +138,15 @@ def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:
     """Codes (N, D) by a trained method of images that are the same for every run on the data set."""
-    probe = draw_rows(dataset, PROBED_IMAGES, 0, seed=0).all
-    return _represent(method, networks, dataset, probe)
+    return _represent(method, networks, dataset, draw_rows(dataset, PROBED_IMAGES, 0, seed=0))
 
 
 @torch.inference_mode()
-def _represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, indices: np.ndarray) -> np.ndarray:
+def _represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> np.ndarray:
     called = callable_networks(networks, "fp32")
     parts = [
-        method.represent(called, dataset.images(part), dataset.factors(part)).float() for part in _batches(indices)
+        method.represent(called, dataset.at(places), dataset.factors(indices)).float()
+        for indices, places in rows.batches(dataset)
     ]
     return torch.cat(parts).cpu().numpy()
 
@@ -205,16 +217,12 @@ def measure(
     called = callable_networks(networks, "fp32")
     noises = torch.Generator(dataset.device).manual_seed(stream(spec.seed, "measured noise"))
     sums: dict[str, Tensor] = {}
-    for part in _batches(rows.test):
+    for _, places in Rows(rows.test[:0], rows.test, rows.seed).batches(dataset):
         noise = {
             name: torch.randn(shape, generator=noises, device=dataset.device)
-            for name, shape in method.noise_shapes(len(part)).items()
+            for name, shape in method.noise_shapes(len(places)).items()
         }
-        for name, term in method.measure(called, dataset.images(part), noise).items():
-            sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(part)
+        for name, term in method.measure(called, dataset.at(places), noise).items():
+            sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(places)
     means = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
     return (means[0] if means else {}) | method.report(dict(networks), spec.resolve_hyperparameters())
-
-
-def _batches(indices: np.ndarray) -> list[np.ndarray]:
-    return [indices[start : start + ENCODE_BATCH] for start in range(0, len(indices), ENCODE_BATCH)]

@@ -33,16 +33,17 @@ def draw_pictures(method: Method, networks: nn.ModuleDict, dataset: FactorDatase
     """Images to look at, as bytes: originals and reconstructions (images, C, H, W), and traversals.
 
     Traversals are (D, values, C, H, W): latent j set to each of `TRAVERSED`, the others as the
-    image with every factor at the middle of its range has them. Empty where the method cannot decode.
+    image with every factor at the middle of its range (of images that are no grid: the first) has
+    them. Empty where the method cannot decode.
     """
     called = callable_networks(networks, "fp32")
-    originals = dataset.images(rows.test[:PICTURED_IMAGES])
+    first = Rows(rows.test[:0], rows.test, rows.seed).batches(dataset)[0][1]
+    originals = dataset.at(first[:PICTURED_IMAGES])
     try:
         reconstructions = method.decode(called, method.encode(called, originals))
     except NotImplementedError:
         return {}
-    middle = dataset.indices([[size // 2 for size in dataset.factor_sizes]])
-    base = method.encode(called, dataset.images(middle))
+    base = method.encode(called, dataset.images(_middle(dataset)))
     codes = base.repeat(base.shape[1], len(TRAVERSED), 1)
     for j in range(base.shape[1]):
         codes[j, :, j] = torch.as_tensor(TRAVERSED).to(codes)
@@ -52,6 +53,13 @@ def draw_pictures(method: Method, networks: nn.ModuleDict, dataset: FactorDatase
         "reconstructions": _to_bytes(reconstructions),
         "traversals": _to_bytes(traversals),
     }
+
+
+def _middle(dataset: FactorDataset) -> Tensor:
+    """The index (1,) of an image to start from."""
+    if dataset.table is not None:
+        return torch.zeros(1, dtype=torch.long)
+    return dataset.indices([[size // 2 for size in dataset.factor_sizes]])
 
 
 def _to_bytes(images: Tensor) -> np.ndarray:

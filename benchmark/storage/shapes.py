@@ -88,6 +88,7 @@ OBJECTS: Mapping[str, Kind] = {
         preset=_is_word,
         protocol=_both(_is_plain, _record(steps=_is_positive)),
         seed=_is_whole,
+        world=_is_word,
     ),
     "scores.json": _record(
         measures=VALUES,

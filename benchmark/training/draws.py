@@ -7,27 +7,28 @@ these are trained on.
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from math import prod
+from itertools import combinations
 
 import torch
 from torch import Generator, Tensor
 
 from benchmark.datasets.base import FactorDataset
+from benchmark.datasets.populations import population_of
 from methods.base import Batches, Groups, Independent, Method, Pairs
 
 CHUNK = 64  # steps drawn at once; the numbers that follow from a seed depend on it
-Draw = tuple[Tensor, dict[str, dict[str, Tensor]]]  # indices (runs, images), noise (runs, ...) by player and name
+Draw = tuple[Tensor, dict[str, dict[str, Tensor]]]  # places (runs, images), noise (runs, ...) by player and name
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some steps' draws: indices (CHUNK, runs, images), noise (CHUNK, runs, ...) by player and name.
+    """Some steps' draws: places (CHUNK, runs, images), noise (CHUNK, runs, ...) by player and name.
 
     Attributes:
         before, after: each run's random streams around it.
     """
 
-    indices: Tensor
+    places: Tensor
     noise: dict[str, dict[str, Tensor]]
     before: list[dict[str, Tensor]]
     after: list[dict[str, Tensor]]
@@ -64,7 +65,7 @@ class Draws:
             self._go_on()
         assert self.chunk is not None
         at = step % CHUNK
-        return self.chunk.indices[at], {
+        return self.chunk.places[at], {
             player: {name: drawn[at] for name, drawn in names.items()} for player, names in self.chunk.noise.items()
         }
 
@@ -90,7 +91,7 @@ class Draws:
         """Take the next chunk to the device, and where a thread draws let it begin with the one after."""
         drawn = self.ahead.result() if self.ahead else self._draw()
         self.chunk = Chunk(
-            self._take(drawn.indices),
+            self._take(drawn.places),
             {player: {name: self._take(each) for name, each in names.items()} for player, names in drawn.noise.items()},
             drawn.before,
             drawn.after,
@@ -107,14 +108,14 @@ class Draws:
         before = self._states()
         kind = self.method.batches()
         drawn = [draw_batches(kind, self.dataset, self.batch, generator) for generator in self.batches]
-        indices = torch.stack([indices for indices, _ in drawn], 1)
+        places = torch.stack([places for places, _ in drawn], 1)
         shared = {name: torch.stack([told[name] for _, told in drawn], 1) for name in drawn[0][1]}
         shapes = self.method.noise_shapes(self.batch)
         noise = {
             player: {name: self._normal(size) for name, size in shapes.items()} | shared
             for player in self.method.players()
         }
-        return Chunk(indices, noise, before, self._states())
+        return Chunk(places, noise, before, self._states())
 
     def _normal(self, shape: tuple[int, ...]) -> Tensor:
         drawn = [torch.randn((CHUNK, *shape), generator=own) for own in self.noises]
@@ -124,12 +125,15 @@ class Draws:
 def draw_batches(
     kind: Batches, dataset: FactorDataset, batch: int, generator: Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Indices (CHUNK, images) of a chunk of steps, and what else a loss is told of each step's batch."""
+    """Places (CHUNK, images) of a chunk of steps, and what else a loss is told of each step's batch."""
+    told: dict[str, Tensor] = {}
     if isinstance(kind, Independent):
-        shape = (CHUNK, kind.number * batch)
-        return torch.randint(len(dataset), shape, generator=generator), {}
-    draw = draw_pairs if isinstance(kind, Pairs) else draw_groups
-    return draw(kind, dataset, batch, generator)  # type: ignore[arg-type]
+        images = kind.number * batch
+        indices = population_of(dataset).draw(CHUNK * images, generator).view(CHUNK, images)
+    else:
+        draw = draw_pairs if isinstance(kind, Pairs) else draw_groups
+        indices, told = draw(kind, dataset, batch, generator)  # type: ignore[arg-type]
+    return dataset.draw(indices, generator), told
 
 
 def draw_pairs(
@@ -139,31 +143,36 @@ def draw_pairs(
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", section 5.
     """
-    count = len(dataset.factor_sizes)
-    one, other = (_draw_factors(dataset, (CHUNK * batch,), generator) for _ in range(2))
-    order = torch.rand(one.shape, generator=generator).argsort(1).argsort(1)
+    population, count = population_of(dataset), len(dataset.factor_sizes)
+    one, other = (population.draw(CHUNK * batch, generator) for _ in range(2))
+    order = torch.rand((len(one), count), generator=generator).argsort(1).argsort(1)
     differing = torch.randint(1, count, (len(one), 1), generator=generator)
     if kind.differing:
         differing = torch.full_like(differing, kind.differing)
-    pair = [
-        dataset.indices(factors).view(CHUNK, batch) for factors in (one, torch.where(order < differing, other, one))
-    ]
-    return torch.cat(pair, 1), {}
+    second = population.redraw(one, other, order < differing, generator)
+    return torch.cat([one.view(CHUNK, batch), second.view(CHUNK, batch)], 1), {}
 
 
 def draw_groups(
     kind: Groups, dataset: FactorDataset, batch: int, generator: Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Batches in which one factor, drawn evenly, varies and the others are those of the first image."""
-    count = len(dataset.factor_sizes)
-    factors = _draw_factors(dataset, (CHUNK, batch), generator)
+    population, count = population_of(dataset), len(dataset.factor_sizes)
+    drawn = population.draw(CHUNK * batch, generator).view(CHUNK, batch)
     varied = torch.randint(count, (CHUNK,), generator=generator)
-    varies = torch.arange(count) == varied[:, None, None]
-    factors = torch.where(varies, factors, factors[:, :1])
-    return dataset.indices(factors.flatten(0, 1)).view(CHUNK, batch), {"factor": varied}
+    varies = (torch.arange(count) == varied[:, None, None]).expand(CHUNK, batch, count)
+    first = drawn[:, :1].expand(CHUNK, batch)
+    images = population.redraw(first.flatten(), drawn.flatten(), varies.flatten(0, 1), generator)
+    return images.view(CHUNK, batch), {"factor": varied}
 
 
-def _draw_factors(dataset: FactorDataset, shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Random factor values (*shape, K), of every combination alike."""
-    drawn = torch.randint(len(dataset), (prod(shape),), generator=generator)
-    return dataset.factors(drawn).view(*shape, -1)
+def objection(kind: Batches, dataset: FactorDataset) -> str:
+    """Why such batches cannot be had of the images that a table tells the factors of; empty where they can."""
+    if dataset.table is None or isinstance(kind, Independent):
+        return ""
+    shared = 1 if isinstance(kind, Pairs) else dataset.table.shape[1] - 1
+    names = combinations(range(dataset.table.shape[1]), shared)
+    if any(len(torch.unique(dataset.table[:, list(columns)], dim=0)) < len(dataset.table) for columns in names):
+        return ""
+    told = "a factor" if isinstance(kind, Pairs) else "all factors but one"
+    return f"it trains on {type(kind).__name__.lower()} of images, and no two images of {dataset.name} share {told}."

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.datasets.base import FactorDataset
+from benchmark.datasets.populations import population_of
 from benchmark.errors import DamagedError, UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.capture import Captured
 from benchmark.training.checkpoint import Checkpoint
-from benchmark.training.draws import Draws
+from benchmark.training.draws import Draws, objection
 from benchmark.training.layers import Products
 from benchmark.training.optimisers import Descent, make_optimiser
 from benchmark.training.pack import Alone, Stacked, state_dtype
@@ -71,6 +72,8 @@ def make_method(spec: RunSpec, dataset: FactorDataset) -> Method:
         latents=protocol.latents,
         architecture=protocol.architecture,
         factor_sizes=dataset.factor_sizes,
+        images=len(dataset),
+        likelihood=protocol.likelihood,
         steps=protocol.steps,
         structure=structure_of(spec.resolve_hyperparameters()),
     )
@@ -104,7 +107,12 @@ def find_objection(spec: RunSpec, dataset: FactorDataset) -> str:
     for player in method.players().values():
         parameters = [value for name in player.networks for value in networks[name].parameters()]
         make_optimiser(player.optimiser or spec.protocol.optimiser, parameters)
-    return method.objection()
+    return objection_to(method, dataset)
+
+
+def objection_to(method: Method, dataset: FactorDataset) -> str:
+    """Why the method does not apply to the data set, in one sentence; empty where it does."""
+    return method.objection() or objection(method.batches(), dataset)
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -179,8 +187,8 @@ def train_pack(
             checkpoint; a training that goes on from them ends, on a CPU, as one that never stopped.
     """
     methods, networks = zip(*(build(spec, dataset) for spec in specs), strict=True)
-    if objection := methods[0].objection():
-        raise UsageError(objection)
+    if reason := objection_to(methods[0], dataset):
+        raise UsageError(reason)
     if not methods[0].players():
         return [fit(*run, dataset) for run in zip(specs, methods, networks, strict=True)]
     keep_memory()
@@ -251,10 +259,10 @@ class _Loop:
             for error, (method, model, rows) in zip(self.history.errors, trained, strict=True)
         ]
 
-    def advance(self, indices: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
+    def advance(self, places: Tensor, noise: dict[str, dict[str, Tensor]]) -> None:
         """One step of every player."""
-        images = self.dataset.images(indices.flatten()).to(self.dtype)
-        images = images.view(*indices.shape, *self.dataset.image_shape)
+        images = self.dataset.at(places.flatten()).to(self.dtype)
+        images = images.view(*places.shape, *self.dataset.image_shape)
         terms: Terms = {}
         for name, turn in self.turns.items():
             outcome = self.engine.losses(turn.player, images, noise[name], self.clock)
@@ -303,10 +311,10 @@ def fit(spec: RunSpec, method: Method, networks: nn.ModuleDict, dataset: FactorD
     """Fit one run of a method in closed form, on random images; global random state is left as it was."""
     device = dataset.device
     generator = torch.Generator().manual_seed(stream(spec.seed, "batches"))
-    indices = torch.randint(len(dataset), (method.fitted_images,), generator=generator)
+    places = dataset.draw(population_of(dataset).draw(method.fitted_images, generator), generator)
     began = time.perf_counter()
     with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-        method.fit(dict(networks.to(device)), dataset.images(indices), stream(spec.seed, "fit"))
+        method.fit(dict(networks.to(device)), dataset.at(places), stream(spec.seed, "fit"))
     return Training(method, networks.eval(), [], time.perf_counter() - began, "fp32")
 
 

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark import datasets
+from benchmark.datasets.base import FactorDataset
 from benchmark.spec import RunSpec, canonical_json
 from benchmark.training.draws import Draws
 from benchmark.training.harness import build
@@ -19,7 +21,9 @@ SHARE = 0.8  # of the free memory
 WORKSPACE = 1.5  # what libraries take beside what a step keeps, as a factor
 
 
-def plan_packs(specs: Sequence[RunSpec], device: torch.device, size: int | None = None) -> list[list[RunSpec]]:
+def plan_packs(
+    specs: Sequence[RunSpec], device: torch.device, size: int | None = None, data_dir: Path | None = None
+) -> list[list[RunSpec]]:
     """The runs in packs that can train together, of equal size as nearly as may be.
 
     Args:
@@ -28,7 +32,7 @@ def plan_packs(specs: Sequence[RunSpec], device: torch.device, size: int | None 
     """
     packs = []
     for group in group_by_shape(specs):
-        most = size or fitting(group[0], device)
+        most = size or fitting(group[0], device, data_dir)
         count = -(-len(group) // most)
         packs += [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
     return packs
@@ -48,21 +52,21 @@ def _shape(spec: RunSpec) -> str:
     return canonical_json(shared | {"structure": structure_of(spec.resolve_hyperparameters())})
 
 
-def fitting(spec: RunSpec, device: torch.device) -> int:
+def fitting(spec: RunSpec, device: torch.device, data_dir: Path | None = None) -> int:
     """How many runs like this one a device's free memory holds, by estimate: at least one."""
     if device.type != "cuda":
         return 1
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(MOST, int(free * SHARE / memory_of_run(spec))))
+    dataset = datasets.load(spec.dataset, "cpu", data_dir)
+    return max(1, min(MOST, int((free * SHARE - len(dataset) * dataset.bytes_an_image) / memory_of_run(spec, dataset))))
 
 
-def memory_of_run(spec: RunSpec) -> float:
+def memory_of_run(spec: RunSpec, dataset: FactorDataset) -> float:
     """Bytes that training the run takes: weights, gradients and states, and what a step keeps for its backward pass."""
-    dataset = datasets.load(spec.dataset)
     method, networks = build(spec, dataset)
     generators = [torch.Generator()]
-    indices, noises = Draws(method, generators, generators, dataset, spec.protocol.batch, torch.float32).of_step(0)
-    images = torch.zeros(indices.shape[1], *dataset.image_shape)
+    places, noises = Draws(method, generators, generators, dataset, spec.protocol.batch, torch.float32).of_step(0)
+    images = torch.zeros(places.shape[1], *dataset.image_shape)
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from benchmark import datasets
 from benchmark.checks import Squares
 from benchmark.datasets import dsprites as sprites
+from benchmark.datasets.cache import cached_rows
 from benchmark.datasets.contract import check_dataset
-from benchmark.datasets.packed import cached_bits
 from benchmark.errors import UsageError
 from benchmark.report.display import datasets_table, remarks_on
 
@@ -157,20 +157,20 @@ def cache(tmp_path, monkeypatch):
 def test_cache_is_made_once(cache):
     calls = []
     for _ in range(3):
-        assert np.array_equal(cached_bits("a", (4, 3), _counting(calls)), np.arange(12).reshape(4, 3))
+        assert np.array_equal(cached_rows("a", (4, 3), _counting(calls)), np.arange(12).reshape(4, 3))
     assert len(calls) == 1
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "append"])
 def test_damaged_cache_is_rebuilt(cache, damage):
     calls = []
-    cached_bits("a", (4, 3), _counting(calls))
+    cached_rows("a", (4, 3), _counting(calls))
     path = cache / "a.bits"
     content = bytearray(path.read_bytes())
     content[5] ^= 1
     broken = {"flip": content, "truncate": content[:20], "empty": b"", "append": path.read_bytes() + b"x"}[damage]
     path.write_bytes(broken)
-    assert np.array_equal(cached_bits("a", (4, 3), _counting(calls)), np.arange(12).reshape(4, 3))
+    assert np.array_equal(cached_rows("a", (4, 3), _counting(calls)), np.arange(12).reshape(4, 3))
     assert len(calls) == 2
 
 
@@ -180,7 +180,7 @@ def test_interrupted_rendering_leaves_nothing(cache):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cached_bits("a", (4, 3), broken)
+        cached_rows("a", (4, 3), broken)
     assert not list(cache.glob("*.bits")) + list(cache.glob("*.tmp"))
 
 
@@ -188,7 +188,7 @@ def test_cache_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DISENTANGLEMENT_CACHE", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="DISENTANGLEMENT_CACHE"):
-        cached_bits("a", (4, 3), _counting([]))
+        cached_rows("a", (4, 3), _counting([]))
 
 
 def _resident():

@@ -123,7 +123,7 @@ def compare_packs(architecture: str, sizes: list[int], dataset: FactorDataset, p
     preset, on_gpu = PRESETS[architecture], dataset.device.type == "cuda"
     plain = BATCH / seconds_a_step(plain_loop(preset, dataset, precision), *((100, 600) if on_gpu else (5, 35)))
     print(f"\n{architecture}, batches of {BATCH}, {precision}")
-    memory = memory_of_run(pack_of(1, preset, 1, dataset)[0]) / 2**20
+    memory = memory_of_run(pack_of(1, preset, 1, dataset)[0], dataset) / 2**20
     print(f"memory of a run, as the planner estimates it: {memory:.0f} MiB")
     print(LINE.format("", "images/s", "min. a training", "runs"))
     show("plain loop", plain, 1)

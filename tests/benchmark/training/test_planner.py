@@ -31,9 +31,9 @@ def test_packs_are_of_one_shape():
         assert len({(spec.method, spec.preset, spec.steps) for spec in pack}) == 1
 
 
-def test_memory_is_more_than_weights_and_grows_with_the_method():
+def test_memory_is_more_than_weights_and_grows_with_the_method(mini):
     """Four copies of 503,000 weights, and the activations of 64 images, most of them maps of 32 x 32 and 16 x 16."""
-    vae, factorvae = (memory_of_run(RunSpec(name, dataset="dsprites_mini")) for name in ("vae", "factorvae"))
+    vae, factorvae = (memory_of_run(RunSpec(name, dataset="dsprites_mini"), mini) for name in ("vae", "factorvae"))
     maps = 4 * 64 * 2 * (32 * 32 * 32 + 32 * 16 * 16 + 64 * 8 * 8 + 64 * 4 * 4)  # both networks, float32
     assert 1.5 * maps < vae < 6 * maps
     assert factorvae > vae
