@@ -18,7 +18,7 @@ from benchmark.datasets.packed import ByteDataset
 from benchmark.errors import UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.draws import CHUNK, draw_batches, objection
-from benchmark.training.harness import train
+from benchmark.training.harness import train, train_pack
 from methods.base import Groups, Independent, Pairs
 from methods.likelihoods import negative_log_likelihood
 
@@ -265,3 +265,12 @@ def test_a_sweep_without_factors(tmp_path, monkeypatch, capsys, plugins_anew):
     assert set(runs["preset"]) == {"quick gaussian:0.1"}
     (plots,) = (tmp_path / "results/plots").iterdir()
     assert {"traversals.png", "reconstructions.png"} <= {path.name for path in plots.iterdir()}
+
+
+def test_a_run_on_drawn_images_is_the_same_in_a_pack():
+    specs = [RunSpec("vae", dataset="dsprites_mini", steps=3, seed=seed) for seed in (0, 1)]
+    data = Noise()
+    for spec, packed in zip(specs, train_pack(specs, data, "fp64"), strict=True):
+        alone = train(spec, data, "fp64")
+        for name, value in alone.networks.state_dict().items():
+            torch.testing.assert_close(packed.networks.state_dict()[name], value, rtol=1e-9, atol=1e-9)
