@@ -95,8 +95,8 @@ def repeated(dataset: FactorDataset) -> str:
     orders = {
         "again": dataset.images(indices),
         "in another order": dataset.images(indices.flip(0)).flip(0),
-        "one by one": torch.cat([dataset.images(index) for index in indices.split(1)]),
-        "in batches of 7": torch.cat([dataset.images(some) for some in indices.split(7)]),
+        "one by one": torch.cat([dataset.images(index) for index in torch.split(indices, 1)]),
+        "in batches of 7": torch.cat([dataset.images(some) for some in torch.split(indices, 7)]),
     }
     for how, others in orders.items():
         assert _alike(images, others), f"asked for {how}, an image is another"
@@ -114,7 +114,7 @@ def drawn(dataset: FactorDataset) -> str:
     images = dataset.images(indices, _seeded(1))
     assert _alike(images, dataset.images(indices, _seeded(1))), "with generators of one seed images differ"
     assert _alike(images, dataset.at(places)), "at(draw(indices, generator)) are not images(indices, generator)"
-    split = torch.cat([dataset.at(some) for some in places.flip(0).split(7)]).flip(0)
+    split = torch.cat([dataset.at(some) for some in torch.split(places.flip(0), 7)]).flip(0)
     assert _alike(images, split), "asked for in another order, an image's drawn part is another"
     assert not _alike(images, dataset.images(indices, _seeded(2))), "with another seed images are the same"
     one = dataset.images(indices[:1].repeat(IMAGES), _seeded(1))
@@ -201,7 +201,7 @@ def _move(dataset: FactorDataset, k: int, moved: list[Moved]) -> bool:
     one, other = _steps(dataset, k) if dataset.table is None else _steps_of_table(dataset, k)
     if not len(one):
         return False
-    blocks = zip(one.split(BLOCK), other.split(BLOCK), strict=True)
+    blocks = zip(torch.split(one, BLOCK), torch.split(other, BLOCK), strict=True)
     look = _look_for(dataset.factor_names[k])
     found = [_compare(dataset, *block, look) for block in blocks]
     shares, seen = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
