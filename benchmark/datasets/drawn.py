@@ -52,8 +52,8 @@ def random_bytes(keys: Tensor, count: int, purpose: int = 0) -> Tensor:
     Four bytes at a time are a counter and the key, mixed by multiplications and shifts.
     """
     words = torch.arange(-(-count // 4), device=keys.device, dtype=torch.int32) + (purpose << 24)
-    mixed = _mix32(_mix32(words)[None] ^ _as_int32(keys)[:, None])
-    return _mix32(mixed).view(torch.uint8)[:, :count]
+    mixed = _mix32(_mix32(words)[None] ^ _as_int32(keys)[:, None])  # both are mixed before they meet, and once after
+    return mixed.view(torch.uint8)[:, :count]
 
 
 def random_below(keys: Tensor, bounds: int, purpose: int) -> Tensor:
@@ -80,7 +80,8 @@ def _mix32(values: Tensor) -> Tensor:
     Shifts bring the sign along, which is masked, and products drop what is beyond 32 bits.
     """
     shifted = torch.empty_like(values)
-    for shift, kept, factor in ((16, 0xFFFF, 0x7FEB352D), (15, 0x1FFFF, 0x846CA68B - 2**32), (16, 0xFFFF, 1)):
+    for shift, kept, factor in ((16, 0xFFFF, 0x7FEB352D), (15, 0x1FFFF, 0x846CA68B - 2**32)):
         torch.bitwise_right_shift(values, shift, out=shifted)
         values.bitwise_xor_(shifted.bitwise_and_(kept)).mul_(factor)
-    return values
+    torch.bitwise_right_shift(values, 16, out=shifted)
+    return values.bitwise_xor_(shifted.bitwise_and_(0xFFFF))

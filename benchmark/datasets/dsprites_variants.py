@@ -22,7 +22,7 @@ from benchmark.errors import UsageError, one_line
 PAINTING = "The_Scream.jpg"
 PAINTING_BOX = (350, 274)  # width and height into which the study shrinks it, its proportions kept
 BACKGROUND_SIZE = (274, 215)  # height and width of our own, as the study's painting has them
-COLOUR, NOISE, ROW, COLUMN, SHAPE = range(5)  # purposes of random numbers
+COLOUR, NOISE, CROP, SHAPE = range(4)  # purposes of random numbers
 
 # What our own background goes through, from dark to bright: a painting's blues, browns and oranges.
 PALETTE = ((24, 32, 52), (52, 74, 104), (96, 100, 92), (122, 84, 52), (178, 104, 48), (214, 148, 84), (228, 190, 140))
@@ -97,9 +97,10 @@ class SpritesOnPicture(SpriteVariant):
 
     def compose(self, indices: Tensor, keys: Tensor) -> Tensor:
         # As the study has it, the last row and the last column are never where a crop begins.
-        rows, columns = (random_below(keys, self._crops.shape[at] - 1, (ROW, COLUMN)[at]) for at in range(2))
+        rows, columns = (starts - 1 for starts in self._crops.shape[:2])
+        places = random_below(keys, rows * columns, CROP)
         colour = random_bytes(keys, 3, COLOUR).float() / 510
-        images = self._crops[rows, columns].add_(colour[:, :, None, None])
+        images = self._crops[places // columns, places % columns].add_(colour[:, :, None, None])
         return images.sub_(self.plain.images(indices)).abs_()  # x off the sprite, 1 - x on it
 
 

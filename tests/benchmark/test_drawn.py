@@ -18,7 +18,7 @@ def _mix(value):
 
 
 def _bytes_of(key, count, purpose):
-    words = [_mix(_mix(_mix(counter + (purpose << 24)) ^ key)) for counter in range(-(-count // 4))]
+    words = [_mix(_mix(counter + (purpose << 24)) ^ key) for counter in range(-(-count // 4))]
     return np.array(words, np.uint32).view(np.uint8)[:count].tolist()
 
 

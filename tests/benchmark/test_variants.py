@@ -12,6 +12,7 @@ from benchmark.datasets.drawn import keys_of
 from benchmark.errors import UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
+from tests.tracing import META, Imagined, Trace
 
 NAMES = ("dsprites_colour", "dsprites_noisy", "dsprites_scream", "dsprites_noshape")
 
@@ -127,6 +128,17 @@ def test_a_place_is_an_image_however_it_is_asked_for(load):
         assert torch.equal(torch.cat([data.at(place) for place in places[:9].split(1)]), images[:9])
         assert torch.equal(data.at(places.flip(0)).flip(0), images)
         assert torch.equal(data.compose(places % len(data), keys_of(places)), images)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recorded_step_can_gather_them(load, mini, monkeypatch, name):
+    monkeypatch.setattr(variants, "plain_dsprites", lambda device, data_dir: Imagined(mini))
+    data = load(name)
+    with Trace() as trace:
+        images = data.at(torch.empty(6, dtype=torch.long, device=META))
+    assert images.shape == (6, *data.image_shape)
+    assert trace.objections == []
+    assert sum(trace.kernels.values()) < 100
 
 
 # --- what lies in the folder -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import torch
 
 from benchmark import datasets
 from benchmark.datasets.contract import check_dataset
+from tests.tracing import META, Trace
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,12 @@ def test_every_place_lies_inside(objects):
     ends = [[x, y, scale, 23] for x in (0, 24) for y in (0, 24) for scale in range(5)]
     areas = objects.images(objects.indices(ends))[:, 0].sum((1, 2))
     assert areas.tolist() == [size**2 for _ in range(4) for size in (7, 9, 11, 13, 15)]
+
+
+@pytest.mark.parametrize("name", ["xy_squares", "xy_object"])
+def test_a_recorded_step_can_gather_them(name):
+    data = datasets.load(name, "meta")
+    with Trace() as trace:
+        images = data.at(torch.empty(6, dtype=torch.long, device=META))
+    assert images.shape == (6, 3, 64, 64)
+    assert trace.objections == []
