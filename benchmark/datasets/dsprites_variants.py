@@ -23,6 +23,7 @@ PAINTING = "The_Scream.jpg"
 PAINTING_BOX = (350, 274)  # width and height into which the study shrinks it, its proportions kept
 BACKGROUND_SIZE = (274, 215)  # height and width of our own, as the study's painting has them
 COLOUR, NOISE, CROP, SHAPE = range(4)  # purposes of random numbers
+LEVEL = 1 / 255  # which bytes are multiplied by, as a GPU does not round a division as a CPU does
 
 # What our own background goes through, from dark to bright: a painting's blues, browns and oranges.
 PALETTE = ((24, 32, 52), (52, 74, 104), (96, 100, 92), (122, 84, 52), (178, 104, 48), (214, 148, 84), (228, 190, 140))
@@ -68,7 +69,7 @@ class ColouredSprites(SpriteVariant):
     """A sprite of one colour, each channel uniform in [0.5, 1], on black."""
 
     def compose(self, indices: Tensor, keys: Tensor) -> Tensor:
-        colour = 0.5 + random_bytes(keys, 3, COLOUR).float() / 510
+        colour = 0.5 + random_bytes(keys, 3, COLOUR).float() * (LEVEL / 2)
         return self.plain.images(indices) * colour[:, :, None, None]
 
 
@@ -78,7 +79,7 @@ class NoisySprites(SpriteVariant):
     def compose(self, indices: Tensor, keys: Tensor) -> Tensor:
         noise = random_bytes(keys, 3 * self.image_shape[1] * self.image_shape[2], NOISE)
         sprites = self.plain.images(indices).to(torch.uint8).neg_()  # a pixel that is on becomes the byte 255
-        return noise.view(-1, *self.image_shape).bitwise_or(sprites).float().div_(255)
+        return noise.view(-1, *self.image_shape).bitwise_or(sprites).float().mul_(LEVEL)
 
 
 class SpritesOnPicture(SpriteVariant):
@@ -91,7 +92,7 @@ class SpritesOnPicture(SpriteVariant):
 
     def __init__(self, picture: np.ndarray, name: str, plain: FactorDataset, **given: object) -> None:
         super().__init__(name, plain, **given)  # type: ignore[arg-type]
-        half = torch.from_numpy(picture).permute(2, 0, 1).float().div(510).to(self.device)
+        half = torch.from_numpy(picture).permute(2, 0, 1).contiguous().float().div(510).to(self.device)
         _, height, width = self.image_shape
         self._crops = half.unfold(1, height, 1).unfold(2, width, 1).permute(1, 2, 0, 3, 4)  # by first row and column
 
@@ -99,7 +100,7 @@ class SpritesOnPicture(SpriteVariant):
         # As the study has it, the last row and the last column are never where a crop begins.
         rows, columns = (starts - 1 for starts in self._crops.shape[:2])
         places = random_below(keys, rows * columns, CROP)
-        colour = random_bytes(keys, 3, COLOUR).float() / 510
+        colour = random_bytes(keys, 3, COLOUR).float() * (LEVEL / 2)
         images = self._crops[places // columns, places % columns].add_(colour[:, :, None, None])
         return images.sub_(self.plain.images(indices)).abs_()  # x off the sprite, 1 - x on it
 
