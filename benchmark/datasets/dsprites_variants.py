@@ -165,10 +165,9 @@ def paint_background(size: tuple[int, int] = BACKGROUND_SIZE) -> np.ndarray:
 COLOUR_REMARK = "The sprite's colour is drawn for each image and no factor."
 NOISE_REMARK = "The noise is drawn for each image and no factor: no code reconstructs it."
 SHAPE_REMARK = "The shape is drawn for each image and no factor."
-PAINTING_REMARK = f"The background is {PAINTING}: its crop and tint are drawn for each image and no factors."
-BACKGROUND_REMARK = (
-    f"The background is our own, as no {PAINTING} is in the folder of data: scores are not those of the study's set. "
-    "Its crop and tint are drawn for each image and no factors."
+PAINTING_REMARK = (
+    f"The background is {PAINTING} where the folder of data has it (its source says scream), else one of our own "
+    "(own-background), on which scores are not those of the study's set; its crop and tint are drawn for each image."
 )
 STUDY = "one of the study's seven sets"
 SPRITES_LICENCE = "Apache 2.0; the rendering is ours"
@@ -206,12 +205,14 @@ def dsprites_noisy(device: str = "cpu", data_dir: Path | None = None) -> NoisySp
 )
 def dsprites_scream(device: str = "cpu", data_dir: Path | None = None) -> SpritesOnPicture:
     """dSprites, inverting a random crop of a painting that is mixed with a random colour: five factors."""
-    plain, name = load_sprites(device, data_dir), "dsprites_scream"
-    if data_dir is not None and (data_dir / PAINTING).is_file():
-        painting = read_painting(data_dir / PAINTING)
-        return SpritesOnPicture(painting, name, plain, source=f"{plain.source}-scream", remarks=(PAINTING_REMARK,))
-    source = f"{plain.source}-own-background"
-    return SpritesOnPicture(paint_background(), name, plain, source=source, remarks=(BACKGROUND_REMARK,))
+    plain = load_sprites(device, data_dir)
+    painting = data_dir / PAINTING if data_dir else None
+    if painting and painting.is_file():
+        picture, background = read_painting(painting), "scream"
+    else:
+        picture, background = paint_background(), "own-background"
+    source = f"{plain.source}-{background}"
+    return SpritesOnPicture(picture, "dsprites_scream", plain, source=source, remarks=(PAINTING_REMARK,))
 
 
 @register(

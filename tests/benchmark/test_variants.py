@@ -155,7 +155,7 @@ def test_a_folder_without_dsprites_leaves_them_rendered(load, tmp_path):
 def test_the_source_says_which_background(load, tmp_path):
     own = load("dsprites_scream", tmp_path)
     assert own.source == "rendered-own-background"
-    assert "not those of the study's set" in own.remarks[-1]
+    assert "(own-background), on which scores are not those of the study" in own.remarks[-1]
     Image.fromarray(variants.paint_background()[::-1]).resize((500, 637)).save(tmp_path / "The_Scream.jpg")
     real = load("dsprites_scream", tmp_path)
     assert real.source == "rendered-scream"
