@@ -3,17 +3,15 @@
 The files, and torch with them, are imported when `REGISTRY` is first asked for; `names` does not wait for it.
 """
 
-import importlib
 import inspect
-import pkgutil
 import re
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 from methods.base import Method
+from methods.folder import Folder
 
+FOLDER = Folder(__name__)
 REGISTRY: dict[str, type[Method]]
 _registered: dict[str, type[Method]] = {}
 AnyMethod = TypeVar("AnyMethod", bound=type[Method])
@@ -35,7 +33,7 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
 
     def add(cls: AnyMethod) -> AnyMethod:
         if not cls.__module__.startswith(f"{__name__}."):
-            load_all()  # this folder's come first
+            FOLDER.load()  # this folder's come first
         if name in _entries():
             taken = _entries()[name]
             where = f"{taken.__module__}.{taken.__qualname__} in {inspect.getsourcefile(taken)}"
@@ -49,7 +47,7 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
 
 def names() -> set[str]:
     """The names of all methods, those of this folder as they stand in its files."""
-    return {*_written(), *_entries()}
+    return {*FOLDER.names, *_entries()}
 
 
 def _entries() -> dict[str, type[Method]]:
@@ -57,21 +55,8 @@ def _entries() -> dict[str, type[Method]]:
     return globals().get("REGISTRY", _registered)
 
 
-@cache
-def _written() -> set[str]:
-    files = (file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
-    return {name for text in files for name in re.findall(r"^@register\(['\"](\w+)", text, re.MULTILINE)}
-
-
-@cache
-def load_all() -> None:
-    """Import this folder's files, so that they register."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-
-
 def __getattr__(name: str) -> dict[str, type[Method]]:
     if name != "REGISTRY":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load_all()
+    FOLDER.load()
     return _registered

@@ -3,11 +3,8 @@
 The files, and torch with them, are imported when `REGISTRY` or `VERSIONS` is first asked for, as those of methods are.
 """
 
-import functools
-import importlib
 import inspect
 import os
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UsageError, one_line, unknown
+from methods.folder import Folder
 
 if TYPE_CHECKING:
     from benchmark.datasets.base import FactorDataset
@@ -39,6 +37,7 @@ class About:
     publisher: str = ""
 
 
+FOLDER = Folder(__name__)
 REGISTRY: dict[str, Loader]
 VERSIONS: dict[str, int]
 ABOUT: dict[str, About] = {}
@@ -64,7 +63,7 @@ def register(name: str, version: int = 1, about: About | None = None) -> Callabl
 
     def add(loader: Loader) -> Loader:
         if not loader.__module__.startswith(f"{__name__}."):
-            load_all()  # this folder's come first
+            FOLDER.load()  # this folder's come first
         if name in _entries():
             where = f"{_entries()[name].__module__} in {inspect.getsourcefile(_entries()[name])}"
             raise NameTakenError(f"data set {name!r} is registered already, by {where}")
@@ -88,7 +87,7 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None, wor
     """
     folder = data_folder(data_dir)
     refuse_unknown(name, folder)
-    load_all()
+    FOLDER.load()
     from benchmark.datasets.base import FactorDataset
     from benchmark.datasets.contract import OUT_OF_MEMORY
     from benchmark.datasets.own import load_own
@@ -117,13 +116,13 @@ def data_folder(data_dir: Path | str | None) -> Path | None:
 
 def is_known(name: str, data_dir: Path | str | None = None) -> bool:
     """Whether a data set of that name is registered, or lies in the folder of data; waits for no import."""
-    return name in _written() or name in _entries() or name in _own(data_folder(data_dir))
+    return name in FOLDER.names or name in _entries() or name in _own(data_folder(data_dir))
 
 
 def refuse_unknown(name: str, data_dir: Path | None = None) -> None:
     """Raise UsageError, with the nearest one, if there is no data set of that name; waits for no import."""
     if not is_known(name, data_dir):
-        raise unknown("data set", name, {*_written(), *_entries(), *_own(data_folder(data_dir))})
+        raise unknown("data set", name, {*FOLDER.names, *_entries(), *_own(data_folder(data_dir))})
 
 
 def _own(folder: Path | None) -> set[str]:
@@ -139,21 +138,8 @@ def _entries() -> dict[str, Loader]:
     return globals().get("REGISTRY", _registered)
 
 
-@functools.cache
-def _written() -> set[str]:
-    files = (file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
-    return {name for text in files for name in re.findall(r"^@register\(\s*['\"](\w+)", text, re.MULTILINE)}
-
-
-@functools.cache
-def load_all() -> None:
-    """Import this folder's files, so that they register."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-
-
 def __getattr__(name: str) -> dict[str, Any]:
     if name not in ("REGISTRY", "VERSIONS"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load_all()
+    FOLDER.load()
     return _registered if name == "REGISTRY" else _versions

@@ -11,8 +11,8 @@ import methods  # noqa: E402
 from benchmark import datasets  # noqa: E402
 from metrics.base import load_libraries  # noqa: E402
 
-methods.load_all()
-datasets.load_all()
+methods.FOLDER.load()
+datasets.FOLDER.load()
 load_libraries()
 
 gc.freeze()
