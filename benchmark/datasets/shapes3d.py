@@ -76,7 +76,7 @@ class LayeredDataset(FactorDataset):
         total += self._rows.index_select(0, wall)
         total += self._rows.index_select(0, thing)
         levels = total.bitwise_right_shift_(STEPS.bit_length() - 1).clamp_(0, 255)
-        return (levels / 255).view(-1, *self.image_shape)
+        return torch.mul(levels, 1 / 255).view(-1, *self.image_shape)
 
     def _rows_of(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The rows of floor, wall and object for each channel of the images at the indices (B,): (3 B,) each."""

@@ -16,34 +16,42 @@ import numpy as np
 SAMPLES = 192  # along each side of a picture, before it is shrunk
 
 # The camera looks level at the axis. Lengths in the picture are in pixels of 64.
-CAMERA_HEIGHT = 0.2977
-FOCAL_LENGTH = 69.18
-CENTRE_X, CENTRE_Y = 31.997, 31.982
+CAMERA_HEIGHT = 0.2981
+FOCAL_LENGTH = 69.21
+CENTRE_X, CENTRE_Y = 31.987, 31.954
 
-WALL_DISTANCE = 1.3877  # from the axis
-WALL_HEIGHT = 0.7900
+WALL_DISTANCE = 1.3892  # from the axis
+WALL_HEIGHT = 0.7899
 
 CUBE, CYLINDER, SPHERE, CAPSULE = range(4)
 # At scale 1: half of the cube's side, which is twice that high, and the radii of the others.
-RADII = (0.13927, 0.1485, 0.16797, 0.12853)
-HEIGHTS = (2, 2, 2, 4)  # in radii
+RADII = (0.1389, 0.1488, 0.1681, 0.1283)
+HEIGHTS = (2, 2, 2, 4.015)  # in radii
 
 # Facets of round objects, by which light is blended: around the upright axis, and from pole to pole.
 SLICES, STACKS = 28, 16
 
 # Light, as a share of full colour.
-AMBIENT = 0.3616
-HEADLIGHT = 0.5811  # on what faces the camera
-LAMP = 0.9748
-LAMP_GLOSS = 0.1529  # of white, on objects alone, wherever the lamp is seen
-LAMP_PLACE = np.array([-0.4423, 0.1165, 2.3681])
-LAMP_AIM = np.array([-0.0243, 0.0340, -1.0])
-LAMP_FOCUS = 8.13  # the power of the cosine from its aim by which the lamp fades
+AMBIENT = 0.3494
+HEADLIGHT = 0.5939  # on what faces the camera
+LAMP = 0.9642
+LAMP_GLOSS = 0.1518  # of white, on objects alone, wherever the lamp is seen
+LAMP_PLACE = np.array([-0.5656, 0.1876, 2.8655])
+LAMP_FOCUS = 10  # it points straight down, and fades by this power of the cosine
+
+# A square tile, as wide as walls are high, is repeated on the floor, from the axis, and on each wall, from its middle:
+# a honeycomb of 8 by 10 cells, and a darker smudge of two strokes. Lengths in tiles, from the middle of one.
+CELLS = np.array([8, 10])
+FLOOR_CONTRAST, WALL_CONTRAST = 0.0103, 0.0112
+SMUDGE = 0.059  # of the light is taken
+# From, to, and half the width.
+STROKES = (((0.114, -0.021), (0.002, -0.044), 0.075), ((0.002, -0.044), (-0.141, -0.208), 0.051))
 
 SKY, FLOOR, WALL, OBJECT = range(4)
 UP = np.array([0.0, 0.0, 1.0])
 
 Span = tuple[np.ndarray, np.ndarray]
+Stroke = tuple[tuple[float, float], tuple[float, float], float]
 
 
 @dataclass(frozen=True)
@@ -176,7 +184,31 @@ def _light_on_room(view: View, points: np.ndarray, normals: np.ndarray) -> np.nd
     floor = normals[:, 2] > 0
     towards_lamp = LAMP_PLACE - points[floor]
     lamp[floor] *= np.isinf(_distance_to_object(view, points[floor], towards_lamp))
-    return _steady(view, normals) + lamp
+    return (_steady(view, normals) + lamp) * _texture(points, normals)
+
+
+def _texture(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """What floor and walls make of the light at points (M, 3): factors about 1, (M,)."""
+    floor = normals[:, 2] > 0
+    # Along a wall, to the right as it is seen from within.
+    along = points[:, 1] * normals[:, 0] - points[:, 0] * normals[:, 1]
+    on_wall = np.stack([points[:, 2] - WALL_HEIGHT / 2, -along], axis=1)
+    tiles = np.where(floor[:, None], points[:, :2], on_wall) / WALL_HEIGHT
+    phases = np.pi * CELLS * tiles
+    honeycomb = np.cos(2 * phases[:, 1]) + 2 * np.cos(phases[:, 1]) * np.cos(2 * phases[:, 0])
+    smudged = np.any([_under(stroke, tiles) for stroke in STROKES], axis=0)
+    return 1 + np.where(floor, FLOOR_CONTRAST, WALL_CONTRAST) * honeycomb - SMUDGE * smudged
+
+
+def _under(stroke: Stroke, tiles: np.ndarray) -> np.ndarray:
+    """Whether places (M, 2), in tiles, are under a stroke, which is round at both ends: (M,)."""
+    start, end, width = np.array(stroke[0]), np.array(stroke[1]), stroke[2]
+    step = end - start
+    # The tile's repetition in which a place is nearest to the stroke's middle.
+    middle = (start + end) / 2
+    offsets = (tiles - middle + 0.5) % 1 - 0.5 + middle - start
+    nearest = (offsets @ step / (step @ step)).clip(0, 1)[:, None] * step
+    return ((offsets - nearest) ** 2).sum(1) < width**2
 
 
 def _light_on_object(view: View, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -233,6 +265,6 @@ def _lamp(points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """The lamp's light, and its gloss, at points (M, 3) with their normals: (M,) each."""
     towards = LAMP_PLACE - points
     towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
-    beam = np.maximum(0, -towards @ LAMP_AIM / np.linalg.norm(LAMP_AIM)) ** LAMP_FOCUS
+    beam = np.maximum(0, towards[:, 2]) ** LAMP_FOCUS
     faced = (normals * towards).sum(-1)
     return LAMP * beam * np.maximum(0, faced), LAMP_GLOSS * beam * (faced > 0)
