@@ -17,35 +17,35 @@ SAMPLES = 192  # along each side of a picture, before it is shrunk
 
 # The camera looks level at the axis. Lengths in the picture are in pixels of 64.
 CAMERA_HEIGHT = 0.2981
-FOCAL_LENGTH = 69.21
-CENTRE_X, CENTRE_Y = 31.987, 31.954
+FOCAL_LENGTH = 69.23
+CENTRE_X, CENTRE_Y = 31.991, 31.954
 
-WALL_DISTANCE = 1.3892  # from the axis
+WALL_DISTANCE = 1.3896  # from the axis
 WALL_HEIGHT = 0.7899
 
 CUBE, CYLINDER, SPHERE, CAPSULE = range(4)
 # At scale 1: half of the cube's side, which is twice that high, and the radii of the others.
-RADII = (0.1389, 0.1488, 0.1681, 0.1283)
+RADII = (0.1389, 0.1487, 0.1681, 0.1282)
 HEIGHTS = (2, 2, 2, 4.015)  # in radii
 
 # Facets of round objects, by which light is blended: around the upright axis, and from pole to pole.
 SLICES, STACKS = 28, 16
 
 # Light, as a share of full colour.
-AMBIENT = 0.3494
-HEADLIGHT = 0.5939  # on what faces the camera
-LAMP = 0.9642
-LAMP_GLOSS = 0.1518  # of white, on objects alone, wherever the lamp is seen
-LAMP_PLACE = np.array([-0.5656, 0.1876, 2.8655])
+AMBIENT = 0.3499
+HEADLIGHT = 0.5941  # on what faces the camera
+LAMP = 0.9623
+LAMP_GLOSS = 0.1508  # of white, on objects alone, wherever the lamp is seen
+LAMP_PLACE = np.array([-0.5706, 0.1897, 2.8826])
 LAMP_FOCUS = 10  # it points straight down, and fades by this power of the cosine
 
 # A square tile, as wide as walls are high, is repeated on the floor, from the axis, and on each wall, from its middle:
 # a honeycomb of 8 by 10 cells, and a darker smudge of two strokes. Lengths in tiles, from the middle of one.
 CELLS = np.array([8, 10])
-FLOOR_CONTRAST, WALL_CONTRAST = 0.0103, 0.0112
+FLOOR_CONTRAST, WALL_CONTRAST = 0.0102, 0.0111
 SMUDGE = 0.059  # of the light is taken
 # From, to, and half the width.
-STROKES = (((0.114, -0.021), (0.002, -0.044), 0.075), ((0.002, -0.044), (-0.141, -0.208), 0.051))
+STROKES = (((0.114, -0.021), (0.002, -0.044), 0.081), ((0.002, -0.044), (-0.141, -0.208), 0.053))
 
 SKY, FLOOR, WALL, OBJECT = range(4)
 UP = np.array([0.0, 0.0, 1.0])
