@@ -33,7 +33,7 @@ def rows_of(view):
 def images_of(factors):
     """Images (B, 3, 64, 64) of a data set of which only the views that are wanted are rendered."""
     factors = np.asarray(factors)
-    rows = np.zeros((480 * shapes.ROWS, shapes.PIXELS**2), np.int16)
+    rows = np.zeros((480 * shapes.ROWS, shapes.PIXELS**2), np.float16)
     for row in factors:
         place = np.ravel_multi_index(row[3:], (8, 4, 15)) * shapes.ROWS
         rows[place : place + shapes.ROWS] = rows_of(view_of(row))
@@ -132,7 +132,10 @@ def test_images_are_the_scene_coloured_and_shrunk():
         for ours, channel in zip(image.numpy(), np.moveaxis(picture.clip(0, 1), 2, 0), strict=True):
             large = Image.fromarray((255 * channel).astype(np.float32))
             shrunk = np.asarray(large.resize((64, 64), Image.Resampling.LANCZOS)).clip(0, 255)
-            assert np.abs(ours * 255 - shrunk).max() < 0.55  # whole levels, and what storing rounds
+            # Whole levels, and less by up to a quarter a part where surfaces meet.
+            difference = np.abs(ours * 255 - shrunk)
+            assert difference.max() < 1.25
+            assert (difference > 0.501).mean() < 0.04
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def test_views_are_rendered_in_the_order_of_the_index(monkeypatch):
 
     def quick(view):
         views.append(view)
-        return np.zeros((shapes.ROWS, shapes.PIXELS**2), np.int16)
+        return np.zeros((shapes.ROWS, shapes.PIXELS**2), np.float16)
 
     monkeypatch.setattr(shapes, "render_view", quick)
     monkeypatch.setattr(shapes, "Parallel", lambda **_: lambda jobs: (job(*given) for job, given, _ in jobs))
