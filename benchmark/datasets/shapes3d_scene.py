@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAMPLES = 192  # along each side of a picture, before it is shrunk
+SAMPLES = 192  # along each side of a picture, before it is shrunk: of 2 to 8 a pixel, 3 fit by far the best
 
 # The camera looks level at the axis. Lengths in the picture are in pixels of 64.
 CAMERA_HEIGHT = 0.2981
