@@ -30,14 +30,14 @@ def find(name: str, about: About, data_dir: Path | None, *places: str) -> Path:
     Raises:
         UsageError: nothing does: where it was looked for, what it is, who publishes it, its size and licence.
     """
-    if data_dir is not None:
-        for place in places or (about.file,):
-            if (data_dir / place).exists():
-                return data_dir / place
+    places = places or (about.file,)
     wanted = f"data set {name} is read from {about.file} ({about.publisher}; licence: {about.licence})"
     if data_dir is None:
         raise UsageError(one_line(f"{wanted}; name the folder that holds it by --data-dir or $DISENTANGLEMENT_DATA."))
-    raise UsageError(one_line(f"{wanted}, which is not in {data_dir}; put it there."))
+    for place in places:
+        if (data_dir / place).exists():
+            return data_dir / place
+    raise UsageError(one_line(f"{wanted}; {data_dir} holds no {' or '.join(places)}."))
 
 
 def warn(text: str) -> None:
