@@ -1,8 +1,8 @@
 """Data of one's own, in the folder of data: NAME.npz, or a folder NAME of pictures.
 
 NAME.npz holds `images`, of any size: uint8, or floats in [0, 1], (N, H, W), (N, H, W, C) or (N, C, H, W); and, if
-factors are known, `factors` (N, K), whole numbers, and `factor_names` (K). A folder holds pictures, at any depth, and, if
-factors are known, `factors.csv` with a column `file` and a column for each factor.
+factors are known, `factors` (N, K), whole numbers, and `factor_names` (K). A folder holds pictures, at any depth, and,
+if factors are known, `factors.csv` with a column `file` and a column for each factor.
 """
 
 import csv
