@@ -214,7 +214,4 @@ def open_array(path: Path) -> np.ndarray:
     Raises:
         ValueError: it is none, holds objects, or is shorter than its header says.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ValueError("it is an archive, where one array is needed")
-    return array
+    return npy.open_memmap(path, mode="r")
