@@ -15,6 +15,7 @@ from benchmark.datasets.cache import cached_rows
 from benchmark.datasets.files import find, listing, listing_digest, reading, warn
 from benchmark.datasets.packed import ByteDataset
 from benchmark.datasets.pictures import MOST_BYTES, PIXELS, Manner, decode_all
+from benchmark.errors import UsageError
 
 IMAGES = 86_366  # 1,393 models, 62 views each
 MANNER = Manner("L", "lanczos", formats=("PNG",))
@@ -45,9 +46,11 @@ def read_chairs(folder: Path, progress: bool = False) -> Iterator[np.ndarray]:
     """All images in the order of their names, in blocks uint8 (B, 64, 64, 1).
 
     Raises:
-        UsageError: a picture is damaged.
+        UsageError: there are no pictures, or one is damaged.
     """
     sizes = list_chairs(folder)
+    if not sizes:
+        raise UsageError(f"{folder} holds no pictures; unpack rendered_chairs.tar there.")
     if len(sizes) != IMAGES:
         warn(f"{folder} holds {len(sizes):,} pictures, where {IMAGES:,} are published; they are read all the same.")
 

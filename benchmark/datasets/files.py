@@ -67,7 +67,8 @@ def remembered(path: Path, what: str, compute: Callable[[], str]) -> str:
     stamp = f"{path.resolve()} {status.st_mtime_ns} {status.st_size} {what}"
     note = cache_folder() / f"{hashlib.sha256(stamp.encode(errors='surrogateescape')).hexdigest()[:32]}.note"
     with suppress(OSError, ValueError):
-        return note.read_text(encoding="utf-8")
+        if noted := note.read_text(encoding="utf-8"):
+            return noted
     answer = compute()
     with suppress(OSError):  # then it is computed again next time
         note.parent.mkdir(parents=True, exist_ok=True)

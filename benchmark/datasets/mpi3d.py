@@ -42,12 +42,13 @@ FACTORS = {
 }
 COMPLEX = FACTORS | {"object_color": 4, "object_shape": 4}
 CHUNK = 2**24  # bytes that are looked at at a time
-# MD5 of the files, as older copies of them have it.
+# MD5 of the files, as copies of them have it that are older than today's.
 MD5 = {
     "mpi3d_toy": "55889cb7c7dfc655d6e0277beee88868",
-    "mpi3d_realistic": "59a6225b88b635365f70c91b3e52f70f",
     "mpi3d_real": "0f33f609918fb5c97996692f91129802",
 }
+# SHA-256 of the array in today's file.
+SHA256 = {"mpi3d_realistic": "f6124f358e02846695cb3795acf8714f990c84cf02d495796898c133cf1ae866"}
 REMARK = "The background fills most of an image: the factors of the object change few of its pixels."
 
 
@@ -68,9 +69,10 @@ ABOUTS = {
 
 @dataclass(frozen=True)
 class Digests:
-    """Of a file, in hexadecimal, and of the array that it holds."""
+    """MD5 of a file; SHA-256, in hexadecimal too, and CRC-32 of the array that it holds."""
 
     md5: str
+    sha256: str
     checksum: int
 
 
@@ -97,15 +99,17 @@ def look_through(path: Path, member: Member, progress: bool = False) -> Digests:
     """Digests of a file whose array is stored as it is, read once from end to end."""
     assert member.start is not None
     first, end = member.start - member.header, member.start + member.size
-    digest, checksum, at = hashlib.md5(usedforsecurity=False), 0, 0
+    whole, inner, checksum, at = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0, 0
     chunks = -(-path.stat().st_size // CHUNK)
     with path.open("rb") as file:
         for _ in track(range(chunks), f"Checking {path.name} (once)", disable=not progress):
             chunk = file.read(CHUNK)
-            digest.update(chunk)
-            checksum = zlib.crc32(chunk[max(0, first - at) : max(0, end - at)], checksum)
+            array = memoryview(chunk)[max(0, first - at) : max(0, end - at)]
+            whole.update(chunk)
+            inner.update(array)
+            checksum = zlib.crc32(array, checksum)
             at += len(chunk)
-    return Digests(digest.hexdigest(), checksum)
+    return Digests(whole.hexdigest(), inner.hexdigest(), checksum)
 
 
 def _refuse_damaged(name: str, path: Path, member: Member, progress: bool) -> str:
@@ -115,6 +119,8 @@ def _refuse_damaged(name: str, path: Path, member: Member, progress: bool) -> st
         raise UsageError(f"{path} is damaged: its images are not those that were stored; download it again.")
     if name in MD5:
         warn_of_other_content(path, MD5[name], "md5", found.md5)
+    if name in SHA256:
+        warn_of_other_content(path, SHA256[name], "sha256 of images.npy", found.sha256)
     return found.md5
 
 

@@ -15,6 +15,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.cache import cached_rows
@@ -101,7 +102,7 @@ def layout_of(images: Member) -> Layout:
     raise ValueError(f"images are {images.shape}, where (N, H, W), (N, H, W, C) or (N, C, H, W) is needed")
 
 
-def read_archive(path: Path, layout: Layout) -> Iterator[np.ndarray]:
+def read_archive(path: Path, layout: Layout, progress: bool = False) -> Iterator[np.ndarray]:
     """The images of an archive, in blocks uint8 (B, H, W, C).
 
     Raises:
@@ -109,7 +110,8 @@ def read_archive(path: Path, layout: Layout) -> Iterator[np.ndarray]:
     """
     greatest = 0
     with reading(path, "an archive of images"):
-        for block in stream_rows(path, "images"):
+        blocks = stream_rows(path, "images")
+        for block in track(blocks, f"Reading {path.name} (once)", disable=not progress):
             if block.dtype != np.uint8:
                 yield layout.arranged(_as_bytes(path, block))
                 greatest = 255
@@ -181,7 +183,7 @@ def _load_archive(name: str, device: str, path: Path) -> ByteDataset:
 
     def open_rows(progress: bool) -> np.ndarray:
         shape = (images.shape[0], *layout.shape)
-        return cached_rows(f"own-{digest[:32]}", shape, lambda: read_archive(path, layout))
+        return cached_rows(f"own-{digest[:32]}", shape, lambda: read_archive(path, layout, progress))
 
     height, width, channels = layout.shape
     source, remarks = f"own-{digest[:DIGEST_LETTERS]}", () if images.dtype == np.uint8 else (ROUNDED,)

@@ -181,6 +181,14 @@ def test_another_number_of_chairs_is_told_and_read(data, capsys):
     assert "holds 13 pictures, where 15 are published" in capsys.readouterr().err
 
 
+def test_what_holds_no_chairs_is_refused(data, refused):
+    (data / "rendered_chairs").mkdir()
+    refused(lambda: _load(data, "chairs3d"), "rendered_chairs holds no pictures")
+    (data / "rendered_chairs").rmdir()
+    (data / "rendered_chairs").write_bytes(b"a file")
+    refused(lambda: _load(data, "chairs3d"), "rendered_chairs holds no pictures")
+
+
 def test_wrong_chairs_are_refused(data, refused):
     _chairs(data)
     broken = data / "rendered_chairs/001chair/renders/image_002_p020_t011_r096.png"

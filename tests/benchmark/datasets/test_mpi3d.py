@@ -1,6 +1,8 @@
 """MPI3D's archives as they are published, with fewer values of each factor."""
 
+import hashlib
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -35,11 +37,24 @@ def _is_right(dataset, expected):
 
 
 @pytest.mark.parametrize("name", ["mpi3d_toy", "mpi3d_realistic", "mpi3d_real"])
-def test_a_stored_archive_is_mapped_where_it_lies(name, data, cache):
+def test_a_stored_archive_is_mapped_where_it_lies(name, data, cache, capsys):
     np.savez(data / f"{name}.npz", images=IMAGES)
     dataset = _load(data, name)
     _is_right(dataset, IMAGES)
     assert not list(cache.glob("*.bits"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (mpi3d.MD5 | mpi3d.SHA256)[name] in line
+
+
+def test_what_is_looked_through_is_what_lies_there(data):
+    np.savez(data / "mpi3d_toy.npz", first=np.arange(9), images=IMAGES, last=np.arange(9))
+    path = data / "mpi3d_toy.npz"
+    member = mpi3d.find_images(path, FEW)
+    with zipfile.ZipFile(path) as archive:
+        array = archive.read("images.npy")
+    whole = hashlib.md5(path.read_bytes()).hexdigest()
+    expected = mpi3d.Digests(whole, hashlib.sha256(array).hexdigest(), zlib.crc32(array))
+    assert mpi3d.look_through(path, member) == expected
 
 
 def test_a_compressed_archive_is_kept_in_the_cache(data, cache, capsys):
