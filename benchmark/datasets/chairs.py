@@ -67,7 +67,7 @@ def chairs3d(device: str = "cpu", data_dir: Path | None = None) -> ByteDataset:
     """86,366 rendered views of 1,393 chair models, at 64 x 64 pixels in grey, without factors."""
     count = IMAGES
     if data_dir is not None and (data_dir / ABOUT.file).is_dir():
-        count = len(list_chairs(data_dir / ABOUT.file))
+        count = len(list_chairs(data_dir / ABOUT.file)) or IMAGES
 
     def open_rows(progress: bool) -> np.ndarray:
         folder = find("chairs3d", ABOUT, data_dir)
