@@ -24,7 +24,7 @@ from benchmark.datasets.files import (
     warn_of_other_content,
 )
 from benchmark.datasets.packed import ByteDataset
-from benchmark.datasets.pictures import MOST_BYTES, PIXELS, Manner, decode_all
+from benchmark.datasets.pictures import PIXELS, Manner, decode_all
 from benchmark.errors import UsageError
 
 IMAGES, ATTRIBUTES = 202_599, 40
@@ -120,13 +120,7 @@ def _decode(
     missing = [name for name in names if name not in sizes]
     if missing:
         raise UsageError(f"{place} lacks {len(missing):,} of {len(names):,} pictures, the first {missing[0]}.")
-
-    def read_small(name: str) -> bytes:
-        if sizes[name] > MOST_BYTES:
-            raise ValueError(f"it has {sizes[name]:,} bytes")
-        return read(name)
-
-    yield from decode_all(names, read_small, manner, "Reading CelebA (once)", progress)
+    yield from decode_all({name: sizes[name] for name in names}, read, manner, "Reading CelebA (once)", progress)
 
 
 def _load(name: str, manner: Manner, filter_told: str, device: str, data_dir: Path | None) -> ByteDataset:

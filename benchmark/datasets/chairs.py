@@ -14,7 +14,7 @@ from benchmark.datasets import About, register
 from benchmark.datasets.cache import cached_rows
 from benchmark.datasets.files import find, listing, listing_digest, reading, warn
 from benchmark.datasets.packed import ByteDataset
-from benchmark.datasets.pictures import MOST_BYTES, PIXELS, Manner, decode_all
+from benchmark.datasets.pictures import PIXELS, Manner, decode_all
 from benchmark.errors import UsageError
 
 IMAGES = 86_366  # 1,393 models, 62 views each
@@ -53,13 +53,9 @@ def read_chairs(folder: Path, progress: bool = False) -> Iterator[np.ndarray]:
         raise UsageError(f"{folder} holds no pictures; unpack rendered_chairs.tar there.")
     if len(sizes) != IMAGES:
         warn(f"{folder} holds {len(sizes):,} pictures, where {IMAGES:,} are published; they are read all the same.")
-
-    def read(name: str) -> bytes:
-        if sizes[name] > MOST_BYTES:
-            raise ValueError(f"it has {sizes[name]:,} bytes")
-        return (folder / name).read_bytes()
-
-    yield from decode_all([*sizes], read, MANNER, "Reading 3D Chairs (once)", progress)
+    yield from decode_all(
+        sizes, lambda name: (folder / name).read_bytes(), MANNER, "Reading 3D Chairs (once)", progress
+    )
 
 
 @register("chairs3d", 1, ABOUT)

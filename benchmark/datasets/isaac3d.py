@@ -16,7 +16,7 @@ from benchmark.datasets import About, register
 from benchmark.datasets.cache import cached_rows
 from benchmark.datasets.files import digest_of, find, listing, listing_digest, open_array, reading, remembered
 from benchmark.datasets.packed import ByteDataset
-from benchmark.datasets.pictures import MOST_BYTES, PIXELS, Manner, decode_all
+from benchmark.datasets.pictures import PIXELS, Manner, decode_all
 from benchmark.errors import UsageError
 
 ISAAC = {
@@ -122,12 +122,8 @@ def read_folder(folder: Folder, progress: bool = False) -> Iterator[np.ndarray]:
         told = f"; {missing[0]} is missing" if missing else ""
         raise UsageError(f"{pictures} holds {len(found):,} pictures, where {len(names):,} are published{told}.")
 
-    def read(name: str) -> bytes:
-        if found[name] > MOST_BYTES:
-            raise ValueError(f"it has {found[name]:,} bytes")
-        return (pictures / name).read_bytes()
-
-    yield from decode_all(names, read, MANNER, f"Reading {folder.path.name} (once)", progress)
+    title, sizes = f"Reading {folder.path.name} (once)", {name: found[name] for name in names}
+    yield from decode_all(sizes, lambda name: (pictures / name).read_bytes(), MANNER, title, progress)
 
 
 def _load(

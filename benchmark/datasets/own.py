@@ -31,7 +31,7 @@ from benchmark.datasets.files import (
     stream_rows,
 )
 from benchmark.datasets.packed import ByteDataset
-from benchmark.datasets.pictures import MOST_BYTES, MOST_PIXELS, PIXELS, Manner, decode_all
+from benchmark.datasets.pictures import MOST_PIXELS, PIXELS, Manner, decode_all
 from benchmark.errors import UsageError, one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -273,10 +273,5 @@ def _load_pictures(name: str, device: str, folder: Path) -> ByteDataset:
 
 
 def _read_pictures(folder: Path, sizes: dict[str, int], mode: str, progress: bool) -> Iterator[np.ndarray]:
-    def read(name: str) -> bytes:
-        if sizes[name] > MOST_BYTES:
-            raise ValueError(f"it has {sizes[name]:,} bytes")
-        return (folder / name).read_bytes()
-
-    manner = Manner(mode, "lanczos", formats=FORMATS)
-    yield from decode_all([*sizes], read, manner, f"Reading {folder.name} (once)", progress)
+    manner, title = Manner(mode, "lanczos", formats=FORMATS), f"Reading {folder.name} (once)"
+    yield from decode_all(sizes, lambda name: (folder / name).read_bytes(), manner, title, progress)

@@ -1,7 +1,7 @@
 """Pictures of any size as images of 64 x 64 pixels: decoded and brought to that size by a stated filter."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,11 +84,12 @@ def flatten(picture: "Image", mode: str) -> "Image":
 
 
 def decode_all(
-    names: Sequence[str], read: Callable[[str], bytes], manner: Manner, title: str, progress: bool = False
+    sizes: Mapping[str, int], read: Callable[[str], bytes], manner: Manner, title: str, progress: bool = False
 ) -> Iterator[np.ndarray]:
-    """Images of the pictures of those names, in that order, in blocks uint8 (B, 64, 64, C).
+    """Images of pictures, in the order in which they are given, in blocks uint8 (B, 64, 64, C).
 
     Args:
+        sizes: of the pictures' files, in bytes, by their names.
         read: gives a picture's file by its name; called in several threads.
         title: shown before the bar of progress.
 
@@ -96,15 +97,17 @@ def decode_all(
         UsageError: a picture cannot be read; it is named.
     """
 
-    def decode_block(block: Sequence[str]) -> np.ndarray:
-        return np.stack([_decode_named(name, read, manner) for name in block])
+    def decode_one(name: str) -> np.ndarray:
+        with reading(f"picture {name}", "one that can be read"):
+            if sizes[name] > MOST_BYTES:
+                raise ValueError(f"it has {sizes[name]:,} bytes")
+            return decode(read(name), manner)
 
+    def decode_block(start: int) -> np.ndarray:
+        return np.stack([decode_one(name) for name in names[start : start + BLOCK]])
+
+    names = [*sizes]
     starts = range(0, len(names), BLOCK)
-    jobs = (delayed(decode_block)(names[start : start + BLOCK]) for start in starts)
+    jobs = (delayed(decode_block)(start) for start in starts)
     blocks: Iterable[np.ndarray] = Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
     yield from track(blocks, title, len(starts), disable=not progress)
-
-
-def _decode_named(name: str, read: Callable[[str], bytes], manner: Manner) -> np.ndarray:
-    with reading(f"picture {name}", "one that can be read"):
-        return decode(read(name), manner)

@@ -199,5 +199,5 @@ def smallnorb(device: str = "cpu", data_dir: Path | None = None) -> ByteDataset:
 
 @register("smallnorb_study", 1, ABOUT)
 def smallnorb_study(device: str = "cpu", data_dir: Path | None = None) -> HiddenInstance:
-    """The same as the study has it: 4,860 combinations of category and view, the toy drawn for every image."""
+    """SmallNORB as the study has it: 4,860 combinations of category and view, one of 10 toys drawn for every image."""
     return HiddenInstance("smallnorb_study", _load("smallnorb_study", device, data_dir))

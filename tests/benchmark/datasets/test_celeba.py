@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmark import datasets
-from benchmark.datasets import celeba, chairs
+from benchmark.datasets import celeba, chairs, pictures
 from benchmark.datasets.contract import check_dataset
 
 COUNT = 15
@@ -137,7 +137,7 @@ def test_wrong_pictures_are_refused(write, data, refused, monkeypatch):
         (data / str(number)).mkdir()
         write(data / str(number), FACES | {"000003.jpg": content})
         refused(lambda number=number: _load(data / str(number)), "picture 000003.jpg is damaged")
-    monkeypatch.setattr(celeba, "MOST_BYTES", 10)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 10)
     refused(lambda: _load(data / "0"), "bytes")
 
 

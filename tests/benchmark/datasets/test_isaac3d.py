@@ -132,5 +132,5 @@ def test_damaged_pictures_are_named(data, refused, monkeypatch):
         path.write_bytes(content)
         refused(lambda: _load(data), "picture 000017.png is damaged or not one that can be read")
     path.write_bytes(whole)
-    monkeypatch.setattr(isaac3d, "MOST_BYTES", 10)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 10)
     refused(lambda: _load(data), "picture 0000.*bytes")

@@ -281,7 +281,7 @@ def test_decompression_bombs_are_refused(most, data, refused, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
     monkeypatch.setattr(own, "MOST_PIXELS", 3_000)
     refused(lambda: _load(data), "png is damaged or not a picture")
-    monkeypatch.setattr(own, "MOST_BYTES", 10)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 10)
     if most > 10_000:
         monkeypatch.setattr(own, "MOST_PIXELS", pictures.MOST_PIXELS)
         refused(lambda: _load(data), "bytes")
