@@ -131,7 +131,7 @@ def _load(name: str, manner: Manner, filter_told: str, device: str, data_dir: Pa
 
     factors, table = read_attributes(data_dir)
     # Runs with and without factors are scored by other metrics, so that they are told apart.
-    source = "published" if factors else "published without attributes"
+    source = "published" if factors else "published-unlabelled"
     remarks = (filter_told, REMARK)
     return ByteDataset(open_rows, name, source, factors, (3, PIXELS, PIXELS), device, remarks, table=table)
 

@@ -90,7 +90,7 @@ def test_attributes_are_the_factors(data):
     assert np.array_equal(dataset.factors(range(COUNT)).numpy(), VALUES > 0)
     assert dataset.source == "published"
     (data / "list_attr_celeba.txt").unlink()
-    assert _load(data).source == "published without attributes"
+    assert _load(data).source == "published-unlabelled"
 
 
 def test_another_archive_is_told_and_read(data, capsys):
