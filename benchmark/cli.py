@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.text import Text
 
 import methods
+from benchmark import datasets
 from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
     Parser,
+    add_data_dir,
     add_device,
     add_plugin,
     archive_parser,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from benchmark.running.execution import Outcome
     from metrics import Metric, Table
 
-COMMANDS = ("run", "list", "score", "leaderboard", "check", "archive", "score-stored", "paper")
+COMMANDS = ("run", "list", "score", "leaderboard", "check", "check-data", "archive", "score-stored", "paper")
 LISTS = ("methods", "metrics", "datasets", "presets")
 INTERRUPTED = 130
 KEPT = {  # by a command that is interrupted
@@ -52,6 +54,7 @@ KEPT = {  # by a command that is interrupted
     "score": "nothing was scored",
     "leaderboard": "what was stored is kept; the same command makes the tables",
     "check": "what was checked is told above; nothing is stored",
+    "check-data": "what was checked is told above; images that were made whole are kept",
     "archive": "what was copied is whole; the same command copies the rest",
     "score-stored": "what was scored is kept; the same command scores the rest",
     "paper": "nothing was written",
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
         command = given.pop(0) if given and given[0] in COMMANDS else "run"
-        commands = (_run, _list, _score, _leaderboard, _check, _archive, _score_stored, _paper)
+        commands = (_run, _list, _score, _leaderboard, _check, _check_data, _archive, _score_stored, _paper)
         return dict(zip(COMMANDS, commands, strict=True))[command](given)
     except UsageError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
@@ -316,6 +319,45 @@ def _check(given: Sequence[str]) -> int:
         _console().print(display.checks_table(cls.name, results))
         failed += sum(result.state == "failed" for result in results)
     return 1 if failed else 0
+
+
+# --- check-data ------------------------------------------------------------------------------------
+
+
+def _check_data(given: Sequence[str]) -> int:
+    told = "Try what every data set must do, and see what its factors move."
+    parser = Parser(prog="run_benchmark.py check-data", description=told, allow_abbrev=False)
+    parser.add_argument("dataset", metavar="NAME", help="a data set's name, or all")
+    add_data_dir(parser)
+    add_plugin(parser)
+    options = parse(parser, given)
+    _load_plugins(options)
+    name, folder = options["dataset"], options.get("data_dir")
+    if name != "all":
+        datasets.refuse_unknown(name, datasets.data_folder(folder))
+        return 1 if _try_data(name, folder) else 0
+    failed = False
+    for each in sorted(datasets.REGISTRY):
+        try:
+            failed |= _try_data(each, folder)
+        except UsageError as error:  # such as one whose published file is not there
+            print(f"left out: {one_line(str(error))}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _try_data(name: str, folder: Path | None) -> bool:
+    """Try a data set, and print what is found; whether anything failed."""
+    from benchmark.datasets.trial import try_dataset
+    from benchmark.report import display
+
+    dataset = datasets.load(name, "cpu", folder)
+    dataset.prepare(progress=True)
+    findings, moved = try_dataset(dataset)
+    console = _console()
+    console.print(display.checks_table(name, findings))
+    if moved:
+        console.print(display.factors_table(name, moved))
+    return any(finding.state == "failed" for finding in findings)
 
 
 # --- paper -----------------------------------------------------------------------------------------

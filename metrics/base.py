@@ -53,7 +53,8 @@ class Table:
 
     Args:
         codes: (N, D), finite, at most 1e100 in size.
-        factors: (N, K), integers, at most 2^53 in size; each factor takes at least two values.
+        factors: (N, K), integers, at most 2^53 in size; each factor takes at least two values. (N, 0) where
+            nothing is known: metrics that look at factors are then unsuited.
         codes_test, factors_test: rows for testing.
         factor_names: K names, "factor_0" and so on by default.
         seed: decides which rows test where none are given for it.
@@ -166,6 +167,8 @@ def random_stream(name: str) -> np.random.Generator:
 
 def _names(given: Sequence[str]) -> list[str]:
     names = np.atleast_1d(given)
+    if not names.size:
+        return []
     if names.dtype.kind != "U" or names.ndim > 1 or not all(name and name.isprintable() for name in names.tolist()):
         raise ValueError(f"factor_names are {names.dtype} of shape {names.shape}; a list of printable texts is needed.")
     return names.tolist()
@@ -179,11 +182,11 @@ def _rows(
         array = np.asarray(given)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name} holds {array.dtype}; numbers are needed.")
-        if array.ndim != 2 or 0 in array.shape:
+        if array.ndim != 2 or 0 in array.shape[: 2 if name == codes_name else 1]:
             raise ValueError(f"{name} has shape {array.shape}; (rows, columns) are needed.")
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds nan or infinity.")
-        greatest = max(-float(array.min()), float(array.max()))
+        greatest = max(-float(array.min()), float(array.max())) if array.size else 0.0
         if greatest > (most := GREATEST_CODE if name == codes_name else GREATEST_VALUE):
             raise ValueError(f"{name} holds numbers as large as {greatest:.3g}; at most {most:.3g} is possible.")
         arrays.append(array)

@@ -43,6 +43,9 @@ def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugin
         # What the checks find of each is for other tests.
         monkeypatch.setattr("benchmark.checks.check_method", lambda cls, device: [])
         assert main(arguments) == 0
+    elif arguments[:1] == ["check-data"]:
+        monkeypatch.setattr("benchmark.datasets.trial.try_dataset", lambda dataset: ([], []))
+        assert main(arguments) == 0
     elif arguments[:1] in (["leaderboard"], ["archive"], ["paper"], ["score-stored"]):
         assert main(arguments) == 2
         assert "holds no runs" in capsys.readouterr().err  # understood, and nothing is stored there

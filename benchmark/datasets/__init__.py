@@ -3,6 +3,7 @@
 The files, and torch with them, are imported when `REGISTRY` or `VERSIONS` is first asked for, as those of methods are.
 """
 
+import functools
 import importlib
 import inspect
 import os
@@ -10,7 +11,6 @@ import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,13 +139,13 @@ def _entries() -> dict[str, Loader]:
     return globals().get("REGISTRY", _registered)
 
 
-@cache
+@functools.cache
 def _written() -> set[str]:
     files = (file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
     return {name for text in files for name in re.findall(r"^@register\(\s*['\"](\w+)", text, re.MULTILINE)}
 
 
-@cache
+@functools.cache
 def load_all() -> None:
     """Import this folder's files, so that they register."""
     for module in pkgutil.iter_modules(__path__):

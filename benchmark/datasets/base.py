@@ -12,6 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from benchmark.datasets.populations import Population
 
+UNLABELLED = "It has no factors: only measures that take no labels are given."
 Indices = Tensor | np.ndarray | Sequence[int]
 
 
@@ -53,7 +54,7 @@ class FactorDataset(ABC):
         self.factor_sizes = tuple(factors.values())
         self.image_shape = image_shape
         self.device = torch.device(device)
-        self.remarks = remarks
+        self.remarks = remarks if factors else (*remarks, UNLABELLED)
         self.population: Population | None = None
         self.world = ""
         self.table = None if table is None else torch.from_numpy(np.asarray(table, np.int64).reshape(len(table), -1))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.checks import Result  # which brings torch
+    from benchmark.datasets.trial import Finding, Moved
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
@@ -42,11 +43,21 @@ def _describe_hyperparameter(field: Field[Any]) -> str:
     return f"{field.name}: {field.metadata.get('meaning', '')} ({default}{f'; {grid}' if grid else ''})"
 
 
-def checks_table(method: str, results: "Sequence[Result]") -> TextTable:
-    """What `check_method` found, a row each."""
-    table = TextTable("check", "", "reason", title=f"check {method}")
+def checks_table(name: str, results: "Sequence[Result | Finding]") -> TextTable:
+    """What `check_method` found of a method, or `try_dataset` of a data set, a row each."""
+    table = TextTable("check", "", "reason", title=f"check {name}")
     for result in results:
         table.add_row(result.check, result.state, result.reason)
+    return table
+
+
+def factors_table(name: str, moved: "Sequence[Moved]") -> TextTable:
+    """What each factor of a data set moves, a row each."""
+    headers = ("factor", "values", "pixels that change", "no change", "looked at, and no check")
+    table = TextTable(*headers, title=f"{name}: a factor from a value to the next, the others held")
+    for each in moved:
+        still = ", ".join(f"{value} to {after}" for value, after in each.still)
+        table.add_row(each.factor, str(each.size), f"{each.pixels:.2%}", still or "none", each.looked_at)
     return table
 
 

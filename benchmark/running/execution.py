@@ -386,7 +386,10 @@ def score(encoded: Encoded, workplace: Workplace) -> Outcome:
         folder.write_json("status.json", {"state": "finished", "reason": reason})
         folder.clear_progress()
         notes = [encoded.note, encoded.table.tell_unseen()]
-        notes += [f"{name} left out: {told['reason']}" for name, told in left_out.items()]
+        if encoded.table.factor_names:
+            notes += [f"{name} left out: {told['reason']}" for name, told in left_out.items()]
+        else:
+            notes += [f"{len(left_out)} metrics left out, as the data have no factors"]
         note = "; ".join(filter(None, notes))
         return Outcome(run_id, finished=not errors, reason=reason, note=note)
     except Exception as error:

@@ -223,7 +223,11 @@ def unknown_words(draw):
 def _is_known(text, flags):
     bare = text.partition("=")[0]
     helped = text.startswith("-h") or bare == "--help"
-    return bare in flags or helped or text in ("--", "--dry-run", "run", "list", "score", "leaderboard", "check")
+    return (
+        bare in flags
+        or helped
+        or text in ("--", "--dry-run", "run", "list", "score", "leaderboard", "check", "check-data")
+    )
 
 
 def _names_one(told, words):
@@ -270,6 +274,7 @@ def broken_subcommands(draw):
         st.one_of(
             garbage(lists, lists.__contains__).map(lambda text: ["list", text]),
             garbage(["betavae"], {*METHODS, "all"}.__contains__).map(lambda text: ["check", text]),
+            garbage(["dsprites"], {*datasets.REGISTRY, "all"}.__contains__).map(lambda text: ["check-data", text]),
             MISSING.map(lambda text: ["leaderboard", f"--out={text}"]),
             MISSING.map(lambda text: ["score", text]),
             garbage(metrics, _listed({*METRICS, "all"})).map(lambda text: ["score", "x.npz", f"--metrics={text}"]),

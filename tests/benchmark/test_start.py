@@ -51,6 +51,8 @@ def _imported_for(command):
         ("--metrics migg", 2, "numpy"),
         ("--set betavea.beta=1", 2, "numpy"),
         ("check betavea", 2, "numpy"),
+        ("check-data --help", 0, ""),
+        ("check-data dsprite", 2, "numpy"),
         ("score x.npz --metrics migg", 2, "numpy"),
         ("score x.npz --metrics mig", 2, "numpy"),
         ("--set betavae.betta=1", 2, "numpy torch joblib"),

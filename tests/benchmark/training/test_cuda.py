@@ -43,6 +43,13 @@ def test_images_and_factors_are_those_of_the_cpu(mini, on_gpu):
     assert torch.equal(on_gpu.factors(indices).cpu(), mini.factors(indices))
 
 
+@pytest.mark.parametrize("kind", ["colour", "noisy", "scream", "noshape"])
+def test_drawn_parts_are_those_of_the_cpu(kind):
+    ours, theirs = (datasets.load(f"dsprites_{kind}", device) for device in (DEVICE, "cpu"))
+    places = theirs.draw(torch.arange(0, len(theirs), 9973), torch.Generator().manual_seed(0))
+    assert torch.equal(ours.at(places.to(DEVICE)).cpu(), theirs.at(places))
+
+
 def test_it_learns_and_its_global_random_state_is_left_alone(on_gpu):
     before = torch.cuda.get_rng_state()
     training = train(SPEC, on_gpu)
