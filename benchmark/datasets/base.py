@@ -65,9 +65,9 @@ class FactorDataset(ABC):
         return prod(self.factor_sizes) if self.table is None else len(self.table)
 
     @property
-    def bytes_an_image(self) -> int:
-        """What an image takes on the device; a byte a pixel and channel unless a data set says otherwise."""
-        return prod(self.image_shape)
+    def memory(self) -> int:
+        """Bytes that the data take on the device: one a pixel and channel, unless a data set says otherwise."""
+        return len(self) * prod(self.image_shape)
 
     def prepare(self, progress: bool = False) -> None:  # noqa: B027 -- most data sets need none
         """Make the images ready, which may take a while the first time (`progress`: show it)."""

@@ -4,26 +4,20 @@ Reference: Matthey, Higgins, Hassabis and Lerchner, "dSprites: Disentanglement t
 dataset", 2017. The outlines here were fitted to labelled images of the published file.
 """
 
-import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.lib import format as npy
 from rich.progress import track
 
 from benchmark.datasets import About, register
 from benchmark.datasets.cache import cached_rows
+from benchmark.datasets.files import Member, digest_of, find_member, find_or_render, reading, rows_of_block, stream_rows
 from benchmark.datasets.packed import PackedDataset
-from benchmark.errors import UsageError
 
 PUBLISHED_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 RENDERING_VERSION = 1
@@ -32,19 +26,6 @@ SUBPIXELS = 16  # samples along each side of a pixel
 REACH = 20  # pixels from a sprite's centre that it never leaves (the ellipse's half-axis is 12.82)
 # Pixel coordinates of the sprite's centre: offset + 32.05 * position, position in [0, 1].
 CENTRE_X, CENTRE_Y, TRAVEL = 15.48, 15.50, 32.05
-# What reading a damaged archive or array header may raise (RuntimeError: it is encrypted).
-DAMAGE = (
-    ValueError,
-    KeyError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-READ_IMAGES = 4096  # images a block when the published file is read
 
 
 @dataclass(frozen=True)
@@ -172,57 +153,23 @@ def read_published(path: Path, grid: Grid = FULL, progress: bool = False) -> Ite
         UsageError: the file is damaged, truncated or not dSprites.
     """
     images = prod(grid.factors.values())
-    try:
-        with zipfile.ZipFile(path) as archive:
-            with archive.open("latents_classes.npy") as member:
-                shape, kind = _read_header(member)
-                if shape != (images, 6) or kind != np.int64:
-                    raise ValueError(f"latents_classes is {kind} {shape}")
-                classes = np.frombuffer(member.read(), np.int64).reshape(shape)
-            expected = np.stack(np.unravel_index(np.arange(images), tuple(grid.factors.values())), axis=1)
-            if not (np.array_equal(classes[:, 1:], expected) and not classes[:, 0].any()):
-                raise ValueError("latents_classes is in another order")
-            with archive.open("imgs.npy") as member:
-                shape, kind = _read_header(member)
-                if shape != (images, PIXELS, PIXELS) or kind != np.uint8:
-                    raise ValueError(f"imgs is {kind} {shape}")
-                starts = range(0, images, READ_IMAGES)
-                for start in track(starts, "Reading dSprites (once)", disable=not progress):
-                    wanted = min(READ_IMAGES, images - start) * PIXELS**2
-                    pixels = np.frombuffer(member.read(wanted), np.uint8)
-                    if len(pixels) != wanted:
-                        raise ValueError("imgs ends early")
-                    if pixels.max() > 1:
-                        raise ValueError("imgs holds values other than 0 and 1")
-                    yield np.packbits(pixels).reshape(-1, PIXELS**2 // 8)
-                if member.read(1):  # reading to the end also checks the archive's checksum
-                    raise ValueError("imgs is too long")
-    except DAMAGE as error:
-        raise UsageError(
-            f"{path} is damaged or not the published dSprites ({error}); download {PUBLISHED_FILE} again."
-        ) from error
+    with reading(path, f"the published dSprites, {PUBLISHED_FILE}"):
+        _refuse_other_member(find_member(path, "latents_classes"), (images, 6), np.int64)
+        classes = np.concatenate([*stream_rows(path, "latents_classes")])
+        expected = np.stack(np.unravel_index(np.arange(images), tuple(grid.factors.values())), axis=1)
+        if not (np.array_equal(classes[:, 1:], expected) and not classes[:, 0].any()):
+            raise ValueError("latents_classes is in another order")
+        _refuse_other_member(find_member(path, "imgs"), (images, PIXELS, PIXELS), np.uint8)
+        blocks = -(-images // rows_of_block(PIXELS**2))
+        for pixels in track(stream_rows(path, "imgs"), "Reading dSprites (once)", blocks, disable=not progress):
+            if pixels.max() > 1:
+                raise ValueError("imgs holds values other than 0 and 1")
+            yield np.packbits(pixels).reshape(-1, PIXELS**2 // 8)
 
 
-def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    read = npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
-    shape, fortran_order, dtype = read(member)
-    if fortran_order or dtype.hasobject:
-        raise ValueError(f"an array of {dtype} in an unexpected layout")
-    return shape, dtype
-
-
-def find_published(data_dir: Path | None) -> Path | None:
-    """The published file in `data_dir`; None without a folder (so: render).
-
-    Raises:
-        UsageError: a folder was named but does not hold the file.
-    """
-    if data_dir is None:
-        return None
-    path = data_dir / PUBLISHED_FILE
-    if not path.is_file():
-        raise UsageError(f"{data_dir} holds no {PUBLISHED_FILE}; put it there, or name no folder to use the rendering.")
-    return path
+def _refuse_other_member(member: Member, shape: tuple[int, ...], kind: type[np.generic]) -> None:
+    if member.shape != shape or member.dtype != kind:
+        raise ValueError(f"an array is {member.dtype} {member.shape}, where {kind.__name__} {shape} is needed")
 
 
 def _load(name: str, grid: Grid, published: Path | None, device: str, remark: str) -> PackedDataset:
@@ -231,9 +178,7 @@ def _load(name: str, grid: Grid, published: Path | None, device: str, remark: st
     def open_bits(progress: bool) -> np.ndarray:
         if published is None:
             return cached_rows(f"{name}-rendered-v{RENDERING_VERSION}", shape, lambda: render(grid, progress))
-        with published.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        key = f"{name}-published-{digest[:16]}"
+        key = f"{name}-published-{digest_of(published)[:16]}"
         return cached_rows(key, shape, lambda: read_published(published, grid, progress))
 
     source = "published" if published else "rendered"
@@ -251,7 +196,7 @@ ABOUT = About(
 @register("dsprites", RENDERING_VERSION, ABOUT)
 def dsprites(device: str = "cpu", data_dir: Path | None = None) -> PackedDataset:
     """737,280 images: 3 shapes, 6 scales, 40 orientations, 32 x 32 positions."""
-    return _load("dsprites", FULL, find_published(data_dir), device, FULL_REMARK)
+    return _load("dsprites", FULL, find_or_render(PUBLISHED_FILE, data_dir), device, FULL_REMARK)
 
 
 @register("dsprites_mini", RENDERING_VERSION, About("trying things out, and tests", "ours"))

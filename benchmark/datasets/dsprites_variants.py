@@ -57,8 +57,8 @@ class SpriteVariant(DrawnDataset):
         self.plain = plain
 
     @property
-    def bytes_an_image(self) -> int:
-        return self.plain.bytes_an_image
+    def memory(self) -> int:
+        return self.plain.memory
 
     def prepare(self, progress: bool = False) -> None:
         """Make the sprites ready."""
@@ -117,8 +117,8 @@ class ShapelessSprites(SpriteVariant):
         super().__init__(name, plain, channels=1, factors=factors, **given)  # type: ignore[arg-type]
 
     @property
-    def bytes_an_image(self) -> int:
-        return self.plain.bytes_an_image * self.plain.factor_sizes[0]
+    def memory(self) -> int:
+        return self.plain.memory
 
     def compose(self, indices: Tensor, keys: Tensor) -> Tensor:
         shapes = random_below(keys, self.plain.factor_sizes[0], SHAPE)

@@ -40,6 +40,20 @@ def find(name: str, about: About, data_dir: Path | None, *places: str) -> Path:
     raise UsageError(one_line(f"{wanted}; {data_dir} holds no {' or '.join(places)}."))
 
 
+def find_or_render(file: str, data_dir: Path | None) -> Path | None:
+    """The published file in the folder of data; None without a folder (so: render).
+
+    Raises:
+        UsageError: a folder was named but does not hold the file.
+    """
+    if data_dir is None:
+        return None
+    path = data_dir / file
+    if not path.is_file():
+        raise UsageError(f"{data_dir} holds no {file}; put it there, or name no folder to use the rendering.")
+    return path
+
+
 def warn(text: str) -> None:
     """Tell on one line what does not keep from going on."""
     print(f"warning: {one_line(text)}", file=sys.stderr)
@@ -188,6 +202,11 @@ def read_array_header(content: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
+def rows_of_block(each: int) -> int:
+    """How many rows of so many bytes are read at once."""
+    return max(1, BLOCK_BYTES // max(1, each))
+
+
 def stream_rows(path: Path, name: str) -> Iterator[np.ndarray]:
     """The rows of an array in an .npz archive, in blocks; its checksum is looked at when all are read.
 
@@ -198,7 +217,7 @@ def stream_rows(path: Path, name: str) -> Iterator[np.ndarray]:
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as content:
         shape, dtype = read_array_header(content)
         each = prod(shape[1:]) * dtype.itemsize
-        rows = max(1, BLOCK_BYTES // max(1, each))
+        rows = rows_of_block(each)
         for start in range(0, shape[0], rows):
             wanted = min(rows, shape[0] - start) * each
             block = content.read(wanted)

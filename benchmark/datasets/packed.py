@@ -31,8 +31,8 @@ class PackedDataset(FactorDataset):
         self._pixels_of_byte = torch.from_numpy(np.unpackbits(bytes_, axis=1)).float().to(self.device)
 
     @property
-    def bytes_an_image(self) -> int:
-        return super().bytes_an_image // 8
+    def memory(self) -> int:
+        return super().memory // 8
 
     def prepare(self, progress: bool = False) -> None:
         """Open (and the first time make) the packed images; UsageError where that fails."""

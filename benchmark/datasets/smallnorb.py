@@ -179,8 +179,8 @@ class HiddenInstance(DrawnDataset):
         self.instances = len(whole) // len(self)
 
     @property
-    def bytes_an_image(self) -> int:
-        return super().bytes_an_image * self.instances
+    def memory(self) -> int:
+        return super().memory * self.instances
 
     def prepare(self, progress: bool = False) -> None:
         self.whole.prepare(progress)

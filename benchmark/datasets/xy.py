@@ -36,7 +36,7 @@ class XYSquares(FactorDataset):
         self._spans = spans(torch.arange(0, PIXELS, SQUARE), SQUARE, self.device)
 
     @property
-    def bytes_an_image(self) -> int:
+    def memory(self) -> int:
         return 0  # as images are computed
 
     def images(self, indices: Indices, generator: torch.Generator | None = None) -> Tensor:
@@ -58,7 +58,7 @@ class XYObject(FactorDataset):
         self._spans = spans(firsts, sizes, self.device)  # by place and size
 
     @property
-    def bytes_an_image(self) -> int:
+    def memory(self) -> int:
         return 0  # as images are computed
 
     def images(self, indices: Indices, generator: torch.Generator | None = None) -> Tensor:

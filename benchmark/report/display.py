@@ -95,7 +95,7 @@ def datasets_table() -> TextTable:
         told = [_first_line(datasets.REGISTRY[name].__doc__), *data.remarks]
         told += [f"{what}: {text}" for what, text in (("for", about.purpose), ("licence", about.licence)) if text]
         told += [f"in --data-dir or $DISENTANGLEMENT_DATA: {about.file} ({about.publisher})" for _ in about.file[:1]]
-        size = len(data) * data.bytes_an_image / 1e6
+        size = data.memory / 1e6
         table.add_row(name, f"{len(data):,}", shape, f"{size:,.0f} MB", factors or "none", "\n".join(told))
     return table
 

@@ -58,7 +58,7 @@ def fitting(spec: RunSpec, device: torch.device, data_dir: Path | None = None) -
         return 1
     free, _ = torch.cuda.mem_get_info(device)
     dataset = datasets.load(spec.dataset, "cpu", data_dir)
-    return max(1, min(MOST, int((free * SHARE - len(dataset) * dataset.bytes_an_image) / memory_of_run(spec, dataset))))
+    return max(1, min(MOST, int((free * SHARE - dataset.memory) / memory_of_run(spec, dataset))))
 
 
 def memory_of_run(spec: RunSpec, dataset: FactorDataset) -> float:

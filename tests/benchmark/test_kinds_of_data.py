@@ -63,11 +63,11 @@ def test_bytes_are_divided_at_the_gather(channels):
     expected = pictures(TABLE, channels)[[3, 14, 3]].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     assert images.dtype == torch.float32 and images.is_contiguous()
     assert np.array_equal(images.numpy(), expected)
-    assert data.bytes_an_image == channels * 4096
+    assert data.memory == 15 * channels * 4096
 
 
 def test_bits_take_an_eighth(mini):
-    assert mini.bytes_an_image == 512
+    assert mini.memory == 384 * 512
 
 
 def test_what_does_not_fit_into_a_gpu_is_refused(monkeypatch):

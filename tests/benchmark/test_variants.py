@@ -112,7 +112,7 @@ def test_a_shape_is_drawn(load, mini):
     data = load("dsprites_noshape")
     assert data.factor_names == ("scale", "orientation", "position_x", "position_y")
     assert len(data) == len(mini) / 3
-    assert data.bytes_an_image == 3 * mini.bytes_an_image
+    assert data.memory == mini.memory
     indices = torch.tensor([37]).repeat(3000)
     images = data.images(indices, torch.Generator().manual_seed(0))
     kinds = [(images == mini.images([37 + 128 * shape])).all((1, 2, 3)).sum().item() for shape in range(3)]

@@ -22,7 +22,7 @@ def objects():
 def test_they_keep_to_what_is_asked(squares, objects):
     for data in (squares, objects):
         check_dataset(data)
-        assert data.bytes_an_image == 0
+        assert data.memory == 0
     assert len(squares) == 262_144
     assert squares.factor_names == ("x_R", "y_R", "x_G", "y_G", "x_B", "y_B")
     assert len(objects) == 75_000

@@ -101,7 +101,7 @@ def test_the_studys_toys_are_drawn(data):
     assert dataset.factor_names == ("category", "elevation", "azimuth", "lighting")
     assert len(dataset) == 24
     assert dataset.drawn
-    assert len(dataset) * dataset.bytes_an_image == len(whole) * whole.bytes_an_image
+    assert dataset.memory == whole.memory
     generator = torch.Generator().manual_seed(0)
     indices = torch.arange(24).repeat(100)
     levels = (dataset.images(indices, generator)[:, 0, 0, 0] * 255).round().long() // 2
