@@ -10,7 +10,7 @@ Factor values are told by their numbers, from 0. A name stands for a family of d
   where alpha is 1, is the formula above. Their released code draws a blurred line across the grid instead, off which
   probabilities are exactly 0. The letters are the paper's; the strength 0.1 is of its study of weak supervision.
 - Montero et al. 2021 ("The role of Disentanglement in Generalisation"): what is tested and not trained on, by its
-  first published ranges. The extrapolation of MPI3D's horizontal axis is not here, as it leaves a value in neither part.
+  first published ranges. The extrapolation of MPI3D's horizontal axis is not here: it leaves a value in neither part.
 
 Schott et al. 2022 ("Visual Representation Learning Does Not Generalize Strongly Within the Same Domain") publish their
 split as files; its cuts are in none of their texts.
@@ -127,10 +127,7 @@ CORRELATED: Mapping[str, Mapping[str, str]] = {
         SEVERAL,
     )
     | _of_widths(
-        {
-            "roth2023_conf_object_shape": ("object_shape:all",),
-            "roth2023_conf_horizontal_axis": ("horizontal_axis:all",),
-        },
+        {f"roth2023_conf_{factor}": (f"{factor}:all",) for factor in ("object_shape", "horizontal_axis")},
         CONFOUNDED,
     ),
     "mpi3d_real": _of_widths({"traeuble2021_c": ("horizontal_axis:vertical_axis",)}, STRENGTHS),

@@ -3,8 +3,8 @@
 A world is a text of one or two parts with a space between, each without any:
 
 - `correlated=floor_hue:wall_hue:0.1,shape:scale:0.2:inverse`: a combination is drawn in proportion to the product, over
-  the pairs of factors (a, b), of exp(-(a - b)^2 / (2 sigma^2)), where value k of n is k / (n - 1); by the inverse great a
-  go with small b. `shape:all:0.2` pairs a factor with every other. Reference: Roth et al. 2023, section 4.
+  the pairs of factors (a, b), of exp(-(a - b)^2 / (2 sigma^2)), where value k of n is k / (n - 1); by the inverse a
+  great a goes with a small b. `shape:all:0.2` pairs a factor with every other. Reference: Roth et al. 2023, section 4.
 - `held_out=shape=3,object_hue=5..9`: a combination that meets all of these conditions, on the numbers of the values
   from 0, is never drawn.
 
@@ -264,9 +264,7 @@ def _read_condition(dataset: FactorDataset, item: str) -> tuple[int, tuple[int, 
         dots and relation != "="
     ):
         name = dataset.factor_names[factor]
-        raise UsageError(
-            f"hold-out has {item!r}; {name} takes whole numbers from 0 to {last}, or a range such as 0..1."
-        )
+        raise UsageError(f"hold-out has {item!r}; {name} takes whole numbers from 0 to {last}, or a range as in =0..1.")
     low, high = int(numbers[0]), int(numbers[-1])
     spans = {"=": (low, high), ">=": (low, last), "<=": (0, low), ">": (low + 1, last), "<": (0, low - 1)}
     return factor, spans[relation]
