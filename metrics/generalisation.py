@@ -78,7 +78,7 @@ def _boosted(table: Table, seed: int) -> Predict:
 
         parameters = {"objective": "regression", "seed": seed} | TREES | PLAIN | {"boost_from_average": True}
         data = lightgbm.Dataset(train, values, params=parameters)
-        return lightgbm.train(parameters, data, STEPS).predict(test)
+        return np.asarray(lightgbm.train(parameters, data, STEPS).predict(test))
 
     return predict
 

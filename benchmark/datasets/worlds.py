@@ -259,10 +259,9 @@ def _read_condition(dataset: FactorDataset, item: str) -> tuple[int, tuple[int, 
     factor = _find_factor(dataset, told["factor"].strip())
     relation, last = told["relation"], dataset.factor_sizes[factor] - 1
     first_text, dots, last_text = told["value"].strip().partition("..")
-    numbers = [first_text, *([last_text] if dots and relation == "=" else [])]
-    if not all(re.fullmatch(r"[0-9]{1,9}", number) and int(number) <= last for number in numbers) or (
-        dots and relation != "="
-    ):
+    numbers = [first_text, last_text] if dots else [first_text]
+    fit = all(re.fullmatch(r"[0-9]{1,9}", number) and int(number) <= last for number in numbers)
+    if not fit or (dots and relation != "="):
         name = dataset.factor_names[factor]
         raise UsageError(f"hold-out has {item!r}; {name} takes whole numbers from 0 to {last}, or a range as in =0..1.")
     low, high = int(numbers[0]), int(numbers[-1])

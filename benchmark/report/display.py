@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
 BESIDE = ("reconstruction", "beta_vae_score.at_5_pairs", "kl", "active_latents", "beta_vae_score.without_shape")
+OF_PARTS = ("generalisation@", "reconstruction@")  # of a world, shown beside the reconstruction
 MOST_ROWS = 40  # of a table that is printed
 LABEL_WIDTH = 44  # characters that rank, method, hyperparameters and seeds take
 MEAN_WIDTH = 9  # and a column with a mean alone
@@ -58,9 +59,8 @@ def metrics_table() -> TextTable:
 
     headers = ("metric", "version", "range", "better", "chance", "ceiling", "cost", "values; what it is; what to know")
     table = TextTable(*headers, title="metrics", show_lines=True)
-    for name, metric in sorted(
-        {**metrics.REGISTRY, "udr": udr.DECLARED, "generalisation": generalisation.DECLARED}.items()
-    ):
+    beside = {"udr": udr.DECLARED, "generalisation": generalisation.DECLARED}
+    for name, metric in sorted({**metrics.REGISTRY, **beside}.items()):
         low, high = metric.range
         better = "higher" if metric.higher_is_better else "lower"
         span = f"{low:g} to {high:g}"
@@ -143,12 +143,12 @@ def board_table(keys: Any, board: "pd.DataFrame", width: int) -> TextTable:
     names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
     ranked = [name for name in names if f"{name}_rank" in board]
     # The scores beside their price, then the rest, as far as the width goes.
+    # Of a world's parts the headlines, first what is told of its parts alone.
     elsewhere = [name for name in names if "@" in name and "." not in name.rpartition("@")[2]]
-    first = [name for name in elsewhere if name.startswith((f"{BESIDE[0]}@", "generalisation@"))]
+    first = [name for name in elsewhere if name.startswith(OF_PARTS)]
     last = [name for name in elsewhere if name not in first]
-    shown = [
-        name for name in (BESIDE[0], *first, *ranked, *BESIDE[1:], *last) if name in names and board[f"{name}_n"].any()
-    ]
+    order = (BESIDE[0], *first, *ranked, *BESIDE[1:], *last)
+    shown = [name for name in order if name in names and board[f"{name}_n"].any()]
     parts = ("mean", "low", "high") if width >= LABEL_WIDTH + INTERVAL_WIDTH * len(shown) else ("mean",)
     if len(parts) == 1:
         shown = shown[: max(2, (width - LABEL_WIDTH) // MEAN_WIDTH)]

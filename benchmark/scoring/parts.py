@@ -1,4 +1,4 @@
-"""What runs of a world that is not ideal are scored on beside the uniform grid: each part has its own rows and codes."""
+"""What runs of a world that is not ideal are scored on beside the uniform grid: parts with rows and codes of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,8 +83,8 @@ def read_parts(folder: RunFolder) -> dict[str, Part]:
     for part in parts_of(spec.get("world", "")):
         stored = folder.read_arrays(codes_file(part))
         if stored and part in told and told[part]["train"] < len(stored["rows"]):
-            rows = np.split(stored["rows"], [told[part]["train"]])
-            parts[part] = Part(Rows(*rows), stored["codes"].astype(np.float32))
+            train, test = np.split(stored["rows"], [told[part]["train"]])
+            parts[part] = Part(Rows(train, test), stored["codes"].astype(np.float32))
     return parts
 
 
