@@ -33,6 +33,7 @@ PANEL_WIDTH, PANEL_HEIGHT = 3.7, 3.1  # inches, of the axes alone
 TOP, BOTTOM, LEFT, RIGHT = 0.95, 0.85, 0.85, 0.3  # inches around the panels
 BETWEEN_ROWS = 1.0  # inches
 LETTER = 0.095  # inches that a letter of a label takes
+TITLE_POINTS = 12  # of a title of two lines, at which a letter takes `LETTER`
 DPI = 110
 MOST_ROWS = 20  # configurations whose scores are drawn: the best
 COMPARED = 20  # configurations whose traversals and latents are drawn
@@ -326,11 +327,15 @@ def _panels(
         lowest.tick_params(labelbottom=True)
     for empty in grid.flat[count:]:
         empty.set_axis_off()
+    world = ""
     if block is not None:
         dataset, source, preset, steps, _ = block[BLOCK].iloc[0]
         seeds = block["seed"].nunique()
+        dataset, _, world = dataset.partition(" ")
         title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
-    figure.suptitle(title, y=1 - 0.3 / tall, va="center")
+    told = figure.suptitle("\n".join(filter(None, (title, world))), y=1 - 0.3 / tall, va="center")
+    if world:  # whose text may be longer than the figure is wide
+        told.set_fontsize(TITLE_POINTS * min(1.0, width / (LETTER * max(len(title), len(world)))))
     return figure, list(grid.flat[:count])
 
 

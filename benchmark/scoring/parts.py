@@ -1,4 +1,4 @@
-"""What runs of a world that is not ideal are scored on beside the uniform grid: parts with rows and codes of their own."""
+"""What runs of a world are scored on beside the uniform grid: its parts, with rows and codes of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
