@@ -442,7 +442,10 @@ def _score(
             code = present_code(metrics.REGISTRY, metric.base) or ""
             stored[name] = scored | {"packages": package_versions(), "code": code}
         except Exception as error:
-            errors[name] = _one_line(error)
+            if part and isinstance(error, ValueError):  # a part may be small, or of one kind of image
+                unsuited[name] = {"version": metric.version, "reason": _one_line(error)}
+            else:
+                errors[name] = _one_line(error)
     parts = scores.get("parts", {}) | _count_rows(encoded)
     scores = {
         "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
