@@ -100,10 +100,10 @@ def run_parser() -> Parser:
     told = "values of one hyperparameter, or of one option of a metric; may be repeated"
     add("--set", metavar="METHOD.NAME=V,V", action="append", help=told)
     add("--datasets", metavar="A,B", help="data sets (default: dsprites)")
-    told = "correlated factors in training: two and a width, or a paper's name (see list datasets); may be repeated"
+    told = "factors that go together in training: two and a width, or a paper's name (list datasets); may be repeated"
     add("--correlated", metavar="A:B:SIGMA", action="append", help=told)
-    told = "combinations of factors kept from training: conditions on values' numbers, or a paper's name"
-    add("--hold-out", metavar="A=3,B>=5", help=told)
+    told = "combinations that training never shows: conditions on the numbers of values from 0, or a paper's name"
+    add("--hold-out", metavar="A=3,B=5..9", help=told)
     add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0-2)")
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
