@@ -25,10 +25,9 @@ from benchmark.scoring.applying import apply_metric, chosen_metrics
 from benchmark.scoring.encoding import encode_probe, encode_table, measure, read_table, rows_of_run
 from benchmark.scoring.parts import (
     encode_parts,
-    load_world,
     measure_parts,
     parts_of_run,
-    read_parts,
+    read_tables,
     scored_on_parts,
     tables_of,
 )
@@ -381,8 +380,7 @@ def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
     if table is None or not folder.finished:
         return None
     measures = folder.read_json("scores.json")["measures"]
-    parts = read_parts(folder)
-    tables = tables_of(parts, load_world(folder, data_dir)) if parts else {}
+    tables = read_tables(folder, data_dir)
     return Encoded(folder.path.name, folder.read_json("spec.json")["seed"], table, measures, tables=tables)
 
 

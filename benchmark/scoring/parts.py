@@ -76,22 +76,25 @@ def measure_parts(
     return {f"{MEASURED}@{part}": own[MEASURED] for part, own in measured.items() if MEASURED in own}
 
 
-def read_parts(folder: RunFolder) -> dict[str, Part]:
-    """What is stored of a run's parts, codes rounded; without those whose codes are not kept."""
+def read_tables(folder: RunFolder, data_dir: Path | None = None) -> dict[str, Table]:
+    """The tables of a run's parts, their codes as they are stored, rounded; without those whose codes are not kept."""
     spec, told = folder.read_json("spec.json"), folder.read_json("scores.json").get("parts", {})
+    names = parts_of(spec.get("world", ""))
+    if not names:
+        return {}
+    dataset = datasets.load(spec["dataset"], "cpu", data_dir, spec["world"])
     parts = {}
-    for part in parts_of(spec.get("world", "")):
+    for part in names:
         stored = folder.read_arrays(codes_file(part))
-        if stored and part in told and told[part]["train"] < len(stored["rows"]):
+        if (
+            stored
+            and part in told
+            and told[part]["train"] < len(stored["rows"])
+            and stored["rows"].max() < len(dataset)
+        ):
             train, test = np.split(stored["rows"], [told[part]["train"]])
             parts[part] = Part(Rows(train, test), stored["codes"].astype(np.float32))
-    return parts
-
-
-def load_world(folder: RunFolder, data_dir: Path | None = None) -> FactorDataset:
-    """The data set of a stored run, in the run's world."""
-    spec = folder.read_json("spec.json")
-    return datasets.load(spec["dataset"], "cpu", data_dir, spec.get("world", ""))
+    return tables_of(parts, dataset)
 
 
 def tables_of(parts: Mapping[str, Part], dataset: FactorDataset) -> dict[str, Table]:
