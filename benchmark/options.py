@@ -28,6 +28,7 @@ from benchmark.spec import (
 from methods.base import hyperparameter_fields
 
 if TYPE_CHECKING:
+    from benchmark.datasets.base import FactorDataset
     from benchmark.running.execution import Workplace  # which brings torch
     from metrics import Metric  # which brings numpy
 
@@ -100,6 +101,10 @@ def run_parser() -> Parser:
     told = "values of one hyperparameter, or of one option of a metric; may be repeated"
     add("--set", metavar="METHOD.NAME=V,V", action="append", help=told)
     add("--datasets", metavar="A,B", help="data sets (default: dsprites)")
+    told = "factors that go together in training: two and a width, or a paper's name (list datasets); may be repeated"
+    add("--correlated", metavar="A:B:SIGMA", action="append", help=told)
+    told = "combinations that training never shows: conditions on the numbers of values from 0, or a paper's name"
+    add("--hold-out", metavar="A=3,B=5..9", help=told)
     add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0-2)")
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
@@ -271,10 +276,18 @@ def _as_text(key: str, value: Any, path: Path) -> str:
 def read_specs(options: Mapping[str, Any]) -> list[RunSpec]:
     """The runs that the options of `run` ask for."""
     names = _method_names(options)
-    sources = {name: datasets.load(name, "cpu", options.get("data_dir")).source for name in options["datasets"]}
+    data = {name: datasets.load(name, "cpu", options.get("data_dir")) for name in options["datasets"]}
+    sources = {name: dataset.source for name, dataset in data.items()}
     grids = _grids(options, names)
     protocol = (options["preset"], options.get("steps"), options["likelihood"])
-    return expand(names, grids, sources, options["seeds"], *protocol)
+    worlds = {name: _read_world(dataset, options) for name, dataset in data.items()}
+    return expand(names, grids, sources, options["seeds"], *protocol, worlds)
+
+
+def _read_world(dataset: "FactorDataset", options: Mapping[str, Any]) -> str:
+    from benchmark.datasets.worlds import read_world
+
+    return read_world(dataset, options.get("correlated", ""), options.get("hold_out", ""))
 
 
 def refuse_unknown_names(options: Mapping[str, Any]) -> None:
@@ -490,6 +503,13 @@ def _read_choice(name: str, known: Sequence[str], text: str) -> str:
     return text
 
 
+def _read_world_part(name: str, given: str | Sequence[str]) -> str:
+    """What is said of a world, once or several times, as one text."""
+    text = given if isinstance(given, str) else ",".join(given)
+    read_items(name, text)
+    return text
+
+
 def _read_device(text: str) -> str:
     if text not in DEVICES:
         raise UsageError(f"device is {text!r}; choose from {', '.join(DEVICES)}.")
@@ -505,8 +525,10 @@ READERS: dict[str, Callable[[Any], Any]] = {
     **{name: partial(read_items, name) for name in ("methods", "datasets", "metrics")},
     **{name: partial(_read_whole_option, name, least) for name, least in LEAST.items()},
     "backend": partial(_read_choice, "backend", BACKENDS),
+    "correlated": partial(_read_world_part, "correlated"),
     "data_dir": partial(read_path, "data-dir"),
     "device": _read_device,
+    "hold_out": partial(_read_world_part, "hold-out"),
     "likelihood": read_likelihood,
     "out": read_out,
     "pack": _read_pack,

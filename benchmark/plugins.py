@@ -14,6 +14,7 @@ import methods
 import metrics
 from benchmark import datasets
 from benchmark.errors import UsageError
+from metrics.options import base_of
 
 GROUPS = tuple(f"disentanglement_benchmark.{kind}" for kind in ("methods", "metrics", "datasets"))
 TAKEN = (methods.NameTakenError, metrics.NameTakenError, datasets.NameTakenError)
@@ -116,7 +117,7 @@ def trained_by_other_code(spec: Mapping[str, Any], environment: Mapping[str, Any
 def scored_by_other_code(scores: Mapping[str, Any]) -> list[str]:
     """Which of a run's metrics were other code of a plugin than they are, by its scores.json."""
     scored = scores.get("metrics", {})
-    present = {name: present_code(metrics.REGISTRY, name.partition("[")[0]) for name in scored}
+    present = {name: present_code(metrics.REGISTRY, base_of(name)) for name in scored}
     return [name for name, code in present.items() if _differs(scored[name].get("code"), code)]
 
 

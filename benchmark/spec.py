@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import methods
@@ -232,13 +233,14 @@ def expand(
     preset: str,
     steps: int | None,
     likelihood: str = USUAL_LIKELIHOOD,
-    world: str = "",
+    worlds: Mapping[str, str] = MappingProxyType({}),
 ) -> list[RunSpec]:
     """Every run of a sweep: each method over its grids, on each data set, for each seed.
 
     Args:
         grids: values for each (method, hyperparameter); one that is not named keeps its default.
         sources: each data set's name and source.
+        worlds: what training images are drawn from, of each data set of which not all alike.
 
     Returns:
         The runs without repetition, seeds outermost, so that an unfinished sweep compares all methods.
@@ -250,6 +252,7 @@ def expand(
             raise UsageError(f"{method}.{name} is set, but {method!r} is not among the methods of this sweep.")
     for seed, (dataset, source), method in product(seeds, sources.items(), method_names):
         own = {name: values for (owner, name), values in grids.items() if owner == method}
+        world = worlds.get(dataset, "")
         for values in product(*own.values()):
             settings = dict(zip(own, values, strict=True))
             spec = RunSpec(method, settings, dataset, preset, seed, steps, source, likelihood, world)

@@ -53,6 +53,11 @@ def read_options(function: Callable[..., Any]) -> dict[str, Option]:
     }
 
 
+def base_of(name: str) -> str:
+    """The name under which a metric is registered, from one with options, or with what it was scored on after an @."""
+    return name.partition("[")[0].partition("@")[0]
+
+
 def write_name(base: str, settings: Mapping[str, Any]) -> str:
     """The metric's name with its options, such as `infomec[estimator=exact]`; the plain name without any."""
     texts = [f"{name}={_write(value)}" for name, value in sorted(settings.items())]

@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 
 from benchmark.datasets.base import FactorDataset
 
-KEPT = 64  # ways of splitting a component's factors whose running sums are kept
+KEPT = 64  # ways of splitting a table's factors whose rows in order are kept
+KEPT_BYTES = 2**28  # of running sums
 
 
 class Population(Protocol):
@@ -101,7 +102,8 @@ class Weighted:
         }
         if not all(table.sum() > 0 for table in self.components.values()):
             raise ValueError("no combination of factors is left")
-        self._sums = lru_cache(KEPT)(self._sum)
+        largest = max(table.nbytes for table in self.components.values())
+        self._sums = lru_cache(max(1, KEPT_BYTES // largest))(self._sum)
 
     def probabilities(self, indices: Tensor) -> Tensor:
         """The probability (B,) of each index's combination, float64."""
@@ -124,18 +126,21 @@ class Weighted:
         factors = factors.clone()
         for own in self.components:
             share = torch.rand(len(factors), generator=generator, dtype=torch.float64)
-            columns = torch.tensor(own)
-            for kind in torch.unique(varied[:, columns], dim=0):
-                rows = (varied[:, columns] == kind).all(1).nonzero()[:, 0]
-                if kind.any():
+            numbers = sum(varied[:, k].long() << place for place, k in enumerate(own))  # faster to sort than rows
+            for number in torch.unique(torch.as_tensor(numbers)).tolist():
+                kind = tuple(bool(number >> place & 1) for place in range(len(own)))
+                rows = (numbers == number).nonzero()[:, 0]
+                if any(kind):
                     self._draw_component(own, kind, factors, rows, share[rows])
         return factors
 
-    def _draw_component(self, own: tuple[int, ...], kind: Tensor, factors: Tensor, rows: Tensor, share: Tensor) -> None:
+    def _draw_component(
+        self, own: tuple[int, ...], kind: tuple[bool, ...], factors: Tensor, rows: Tensor, share: Tensor
+    ) -> None:
         """Set the component's varied factors in the rows, whose kinds are the same, by shares (rows,) of [0, 1)."""
-        moved = [k for k, varies in zip(own, kind.tolist(), strict=True) if varies]
+        moved = [k for k, varies in zip(own, kind, strict=True) if varies]
         kept = [k for k in own if k not in moved]
-        sums = self._sums(own, tuple(kind.tolist()))
+        sums = self._sums(own, kind)
         given = torch.zeros(len(rows), dtype=torch.long)
         for k in kept:
             given = given * self.dataset.factor_sizes[k] + factors[rows, k]

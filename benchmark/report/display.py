@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from benchmark.checks import Result  # which brings torch
+    from benchmark.datasets.base import FactorDataset
     from benchmark.datasets.trial import Finding, Moved
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
 BESIDE = ("reconstruction", "beta_vae_score.at_5_pairs", "kl", "active_latents", "beta_vae_score.without_shape")
+OF_PARTS = ("generalisation@", "reconstruction@")  # of a world, shown beside the reconstruction
 MOST_ROWS = 40  # of a table that is printed
 LABEL_WIDTH = 44  # characters that rank, method, hyperparameters and seeds take
 MEAN_WIDTH = 9  # and a column with a mean alone
@@ -64,11 +66,12 @@ def factors_table(name: str, moved: "Sequence[Moved]") -> TextTable:
 def metrics_table() -> TextTable:
     """The registered metrics, a row each."""
     import metrics
-    from metrics import udr
+    from metrics import generalisation, udr
 
     headers = ("metric", "version", "range", "better", "chance", "ceiling", "cost", "values; what it is; what to know")
     table = TextTable(*headers, title="metrics", show_lines=True)
-    for name, metric in sorted({**metrics.REGISTRY, "udr": udr.DECLARED}.items()):
+    beside = {"udr": udr.DECLARED, "generalisation": generalisation.DECLARED}
+    for name, metric in sorted({**metrics.REGISTRY, **beside}.items()):
         low, high = metric.range
         better = "higher" if metric.higher_is_better else "lower"
         span = f"{low:g} to {high:g}"
@@ -95,9 +98,17 @@ def datasets_table() -> TextTable:
         told = [_first_line(datasets.REGISTRY[name].__doc__), *data.remarks]
         told += [f"{what}: {text}" for what, text in (("for", about.purpose), ("licence", about.licence)) if text]
         told += [f"in --data-dir or $DISENTANGLEMENT_DATA: {about.file} ({about.publisher})" for _ in about.file[:1]]
+        told += [f"{option}: {', '.join(names)}" for option, names in _worlds_by_option(data).items() if names]
         size = data.memory / 1e6
         table.add_row(name, f"{len(data):,}", shape, f"{size:,.0f} MB", factors or "none", "\n".join(told))
     return table
+
+
+def _worlds_by_option(data: "FactorDataset") -> dict[str, list[str]]:
+    """The names of papers' worlds that each option takes for the data set."""
+    from benchmark.datasets.worlds import known_worlds
+
+    return dict(zip(("--correlated", "--hold-out"), known_worlds(data), strict=True))
 
 
 def remarks_on(names: Iterable[str]) -> list[str]:
@@ -143,7 +154,12 @@ def board_table(keys: Any, board: "pd.DataFrame", width: int) -> TextTable:
     names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
     ranked = [name for name in names if f"{name}_rank" in board]
     # The scores beside their price, then the rest, as far as the width goes.
-    shown = [name for name in (BESIDE[0], *ranked, *BESIDE[1:]) if name in names and board[f"{name}_n"].any()]
+    # Of a world's parts the headlines, first what is told of its parts alone.
+    elsewhere = [name for name in names if "@" in name and "." not in name.rpartition("@")[2]]
+    first = [name for name in elsewhere if name.startswith(OF_PARTS)]
+    last = [name for name in elsewhere if name not in first]
+    order = (BESIDE[0], *first, *ranked, *BESIDE[1:], *last)
+    shown = [name for name in order if name in names and board[f"{name}_n"].any()]
     parts = ("mean", "low", "high") if width >= LABEL_WIDTH + INTERVAL_WIDTH * len(shown) else ("mean",)
     if len(parts) == 1:
         shown = shown[: max(2, (width - LABEL_WIDTH) // MEAN_WIDTH)]

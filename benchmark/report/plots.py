@@ -25,7 +25,7 @@ from benchmark.report import story
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
-from benchmark.spec import RunSpec, file_name, protocol_digest
+from benchmark.spec import RunSpec, digest, file_name, protocol_digest
 from benchmark.storage.store import RunFolder, run_folder
 
 PANELS_A_ROW = 4
@@ -33,11 +33,13 @@ PANEL_WIDTH, PANEL_HEIGHT = 3.7, 3.1  # inches, of the axes alone
 TOP, BOTTOM, LEFT, RIGHT = 0.95, 0.85, 0.85, 0.3  # inches around the panels
 BETWEEN_ROWS = 1.0  # inches
 LETTER = 0.095  # inches that a letter of a label takes
+TITLE_POINTS = 12  # of a title of two lines, at which a letter takes `LETTER`
 DPI = 110
 MOST_ROWS = 20  # configurations whose scores are drawn: the best
 COMPARED = 20  # configurations whose traversals and latents are drawn
 MOST_TICKS = 5
 FEW = 10  # things that the standard palette tells apart
+WORLD_LETTERS = 100  # of a world, in a folder's name
 DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
 MARKERS = "osD^vP*X<>phd8H"
 GRID = ".8"
@@ -67,9 +69,9 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
             "kl_per_latent.png": partial(draw_kl_per_latent, compared),
             **{f"{kind}.png": partial(draw_sheet, compared.values(), kind) for kind in KINDS},
         }
-        folder, digest = out / "plots" / block_name(block), _digest(block)
+        folder, source = out / "plots" / block_name(block), _digest(block)
         for name, draw in pictures.items():
-            if drawn_from(folder / name) == digest or _save(draw(), folder / name, digest):
+            if drawn_from(folder / name) == source or _save(draw(), folder / name, source):
                 paths.append(folder / name)
     return paths
 
@@ -81,10 +83,10 @@ def _digest(block: pd.DataFrame) -> str:
     return hashlib.sha256(rows.tobytes() + code).hexdigest()
 
 
-def _save(drawn: Figure | Image.Image | None, path: Path, digest: str) -> bool:
+def _save(drawn: Figure | Image.Image | None, path: Path, source: str) -> bool:
     """Write what is drawn, if anything is."""
     if drawn is not None:
-        save_picture(as_picture(drawn) if isinstance(drawn, Figure) else drawn, path, digest)
+        save_picture(as_picture(drawn) if isinstance(drawn, Figure) else drawn, path, source)
     return drawn is not None
 
 
@@ -100,7 +102,10 @@ def as_picture(figure: Figure) -> Image.Image:
 def block_name(block: pd.DataFrame) -> str:
     """A folder name for runs that compare: `dsprites-quick`, with what departs from the ordinary."""
     dataset, source, preset, steps, protocol = block[BLOCK].iloc[0]
-    parts = [dataset, *([] if source == "rendered" else [source]), preset]
+    dataset, _, world = dataset.partition(" ")
+    # A world's text may be long, and what a file's name cannot hold tells some from others.
+    told = [world[:WORLD_LETTERS], digest(world)[:6]] if world else []
+    parts = [dataset, *told, *([] if source == "rendered" else [source]), preset]
     if preset not in PRESETS or dataset not in datasets.REGISTRY:
         return file_name([*parts, f"{steps}steps", protocol])
     spec = RunSpec("vae", dataset=dataset, preset=preset, steps=int(steps), source=source)
@@ -322,11 +327,15 @@ def _panels(
         lowest.tick_params(labelbottom=True)
     for empty in grid.flat[count:]:
         empty.set_axis_off()
+    world = ""
     if block is not None:
         dataset, source, preset, steps, _ = block[BLOCK].iloc[0]
         seeds = block["seed"].nunique()
+        dataset, _, world = dataset.partition(" ")
         title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
-    figure.suptitle(title, y=1 - 0.3 / tall, va="center")
+    told = figure.suptitle("\n".join(filter(None, (title, world))), y=1 - 0.3 / tall, va="center")
+    if world:  # whose text may be longer than the figure is wide
+        told.set_fontsize(TITLE_POINTS * min(1.0, width / (LETTER * max(len(title), len(world)))))
     return figure, list(grid.flat[:count])
 
 

@@ -53,9 +53,11 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     above.tick_params(labelbottom=False)
     dataset, source, preset, steps = (block[name].iloc[0] for name in ("dataset", "source", "preset", "steps"))
     seeds = runs["seed"].nunique()
+    dataset, _, world = dataset.partition(" ")
     told = f"{dataset} ({source}), {preset}: {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
     figure.suptitle(f"What beta buys and what it costs — {method} on {told}", y=0.975)
-    figure.subplots_adjust(top=0.86, bottom=0.09)
+    figure.text(0.5, 0.925, world, ha="center", va="center", size=11)
+    figure.subplots_adjust(top=0.82 if world else 0.86, bottom=0.09)
     return figure
 
 

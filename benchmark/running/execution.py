@@ -3,9 +3,9 @@
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,20 @@ from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
 from benchmark.scoring.applying import apply_metric, chosen_metrics
 from benchmark.scoring.encoding import encode_probe, encode_table, measure, read_table, rows_of_run
+from benchmark.scoring.parts import (
+    encode_parts,
+    measure_parts,
+    parts_of_run,
+    read_tables,
+    scored_on_parts,
+    tables_of,
+)
 from benchmark.scoring.pictures import draw_pictures, picture_run
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder, run_folder
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.harness import Save, Training, build, choose_device, train_pack
-from metrics import Table
+from metrics import Metric, Table
 from metrics.base import WIDE
 
 PROGRESS_SECONDS = 1.0
@@ -98,13 +106,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A trained run's codes and measures: what is left to do needs no device."""
+    """A trained run's codes and measures: what is left to do needs no device.
+
+    Attributes:
+        tables: of a world's parts, by their names.
+    """
 
     run_id: str
     seed: int
     table: Table
     measures: dict[str, float]
     note: str = ""
+    tables: Mapping[str, Table] = field(default_factory=dict)
 
 
 def is_done(spec: RunSpec, workplace: Workplace) -> bool:
@@ -162,7 +175,8 @@ def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Ou
     notes = {spec.run_id: workplace.note for spec in pack}
     with _threads(workplace.threads):
         try:
-            dataset = datasets.load(pack[0].dataset, str(choose_device(workplace.device)), workplace.data_dir)
+            device = str(choose_device(workplace.device))
+            dataset = datasets.load(pack[0].dataset, device, workplace.data_dir, pack[0].world)
             check_dataset(dataset)
             errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
         except PackTooLargeError:
@@ -345,13 +359,19 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
     if not folder.probed:
         folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
     table = encode_table(method, networks, dataset, rows)
+    rows_of_parts = parts_of_run(spec, dataset)
+    parts = encode_parts(method, networks, dataset, rows_of_parts)
     if not folder.keeps_codes and table.codes.shape[1] <= WIDE:
+        for name, part in parts.items():
+            folder.write_codes(part.codes, part.rows.all, name)
         folder.write_codes(np.concatenate([table.codes, table.codes_test]), rows.all)
     if measures is None:
-        folder.write_arrays("pictures.npz", draw_pictures(method, networks, dataset, rows))
+        pictures = draw_pictures(method, networks, dataset, rows, rows_of_parts.get("unseen"))
+        folder.write_arrays("pictures.npz", pictures)
         measures = measure(method, networks, dataset, rows, spec)
+        measures |= measure_parts(method, networks, dataset, rows_of_parts, spec)
         picture_run(folder, measures)
-    return Encoded(spec.run_id, spec.seed, table, measures, note)
+    return Encoded(spec.run_id, spec.seed, table, measures, note, tables_of(parts, dataset))
 
 
 def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
@@ -360,7 +380,8 @@ def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
     if table is None or not folder.finished:
         return None
     measures = folder.read_json("scores.json")["measures"]
-    return Encoded(folder.path.name, folder.read_json("spec.json")["seed"], table, measures)
+    tables = read_tables(folder, data_dir)
+    return Encoded(folder.path.name, folder.read_json("spec.json")["seed"], table, measures, tables=tables)
 
 
 def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
@@ -409,35 +430,59 @@ def _score(
     errors: dict[str, str] = {}
     unsuited: dict[str, dict[str, Any]] = {}
     missing = missing_metrics(folder, workplace, encoded.table.codes.shape[1])
-    for name, metric in chosen_metrics(missing).items():
+    for name, (metric, part) in missing.items():
+        table = encoded.tables.get(part) if part else encoded.table
+        if table is None:  # its codes are not kept: what is stored stays
+            continue
         stored.pop(name, None)
-        if reason := metric.unsuited(encoded.table):
+        if reason := metric.unsuited(table):
             unsuited[name] = {"version": metric.version, "reason": reason}
             continue
         try:
-            scored = apply_metric(metric, encoded.table, encoded.seed)
+            scored = apply_metric(metric, table, encoded.seed) | ({"direction": 0} if part else {})
             code = present_code(metrics.REGISTRY, metric.base) or ""
             stored[name] = scored | {"packages": package_versions(), "code": code}
         except Exception as error:
-            errors[name] = _one_line(error)
+            if part and isinstance(error, ValueError):  # a part may be small, or of one kind of image
+                unsuited[name] = {"version": metric.version, "reason": _one_line(error)}
+            else:
+                errors[name] = _one_line(error)
+    parts = scores.get("parts", {}) | _count_rows(encoded)
     scores = {
         "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
         "codes": encoded.table.codes.shape[1],
         "metrics": {name: stored[name] for name in sorted(stored)},
         "measures": encoded.measures,
+        **({"parts": parts} if parts else {}),
         "left_out": {name: told for name, told in sorted((left_out | unsuited).items()) if name not in stored},
     }
     folder.write_json("scores.json", scores)
     return errors, unsuited
 
 
-def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> list[str]:
-    """The metrics that are wanted, take so many codes and are not stored as they are at present."""
+def _count_rows(encoded: Encoded) -> dict[str, dict[str, int]]:
+    """How many rows of each part train and test."""
+    told = encoded.tables.items()
+    return {part: {"train": len(table.codes), "test": len(table.codes_test)} for part, table in told}
+
+
+def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None = None) -> dict[str, tuple[Metric, str]]:
+    """The metrics that are wanted, take so many codes and are not stored as they are at present.
+
+    Returns:
+        Each with the part of the run's world that it is to be applied to, empty for the uniform grid.
+    """
     scores = folder.read_json("scores.json")
     codes, stored = codes or scores.get("codes", 0), scores.get("left_out", {}) | scores.get("metrics", {})
-    wanted = {name: metric for name, metric in chosen_metrics(workplace.metrics).items() if codes <= metric.widest}
+    chosen = chosen_metrics(workplace.metrics)
+    wanted = {name: (metric, "") for name, metric in chosen.items()}
+    wanted |= scored_on_parts(chosen, folder.read_json("spec.json").get("world", ""))
     other = scored_by_other_code(scores) if workplace.again else []
-    return [name for name in wanted if name in other or stored.get(name, {}).get("version") != wanted[name].version]
+    return {
+        name: (metric, part)
+        for name, (metric, part) in wanted.items()
+        if codes <= metric.widest and (name in other or stored.get(name, {}).get("version") != metric.version)
+    }
 
 
 def fail(run_id: str, error: Exception, workplace: Workplace) -> Outcome:

@@ -46,10 +46,12 @@ def default_jobs(device: str) -> int:
 
 def leave_out(specs: Sequence[RunSpec], data_dir: Path | None) -> tuple[list[RunSpec], list[str]]:
     """The runs whose methods apply to their data sets, and a sentence for each reason why one does not."""
-    data = {name: datasets.load(name, "cpu", data_dir) for name in {spec.dataset for spec in specs}}
-    reasons = [objection_to(make_method(spec, data[spec.dataset]), data[spec.dataset]) for spec in specs]
+    worlds = {(spec.dataset, spec.world) for spec in specs}
+    data = {(name, world): datasets.load(name, "cpu", data_dir, world) for name, world in worlds}
+    found = [data[spec.dataset, spec.world] for spec in specs]
+    reasons = [objection_to(make_method(spec, dataset), dataset) for spec, dataset in zip(specs, found, strict=True)]
     told = {
-        f"{spec.method} on {spec.dataset} left out: {reason}"
+        f"{spec.method} on {' '.join(filter(None, (spec.dataset, spec.world)))} left out: {reason}"
         for spec, reason in zip(specs, reasons, strict=True)
         if reason
     }
@@ -62,11 +64,11 @@ def prepare(specs: Sequence[RunSpec], data_dir: Path | None) -> None:
     Raises:
         UsageError: they are not; nothing has been trained.
     """
-    for name in sorted({spec.dataset for spec in specs}):
-        dataset = datasets.load(name, "cpu", data_dir)
+    for name, world in sorted({(spec.dataset, spec.world) for spec in specs}):
+        dataset = datasets.load(name, "cpu", data_dir, world)
         dataset.prepare(progress=True)
         check_dataset(dataset)
-        for first, *_ in group_by_shape([spec for spec in specs if spec.dataset == name]):
+        for first, *_ in group_by_shape([spec for spec in specs if (spec.dataset, spec.world) == (name, world)]):
             find_objection(first, dataset)
 
 

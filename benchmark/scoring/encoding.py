@@ -54,11 +54,15 @@ class Rows:
 
 def draw_rows(dataset: FactorDataset, train: int, test: int, seed: int) -> Rows:
     """Random rows of the data set, decided by the seed; of a small one all, two thirds to train on."""
-    if train + test > len(dataset):
-        train, test = len(dataset) - len(dataset) // 3, len(dataset) // 3
+    train, test = share_rows(len(dataset), train, test)
     rng = np.random.default_rng(stream(seed, "rows"))
     drawn = rng.choice(len(dataset), train + test, replace=False)
     return Rows(drawn[:train], drawn[train:], seed)
+
+
+def share_rows(there: int, train: int, test: int) -> tuple[int, int]:
+    """How many rows train and test where so many images are there: as wanted, or all, two thirds to train on."""
+    return (train, test) if train + test <= there else (there - there // 3, there // 3)
 
 
 def rows_of_run(spec: RunSpec, dataset: FactorDataset) -> Rows:
@@ -120,7 +124,7 @@ def as_table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
 
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:
     """Codes and factors of the rows, encoded by a trained method in float32."""
-    return as_table(_represent(method, networks, dataset, rows), dataset, rows)
+    return as_table(represent(method, networks, dataset, rows), dataset, rows)
 
 
 def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
@@ -138,11 +142,12 @@ def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:
     """Codes (N, D) by a trained method of images that are the same for every run on the data set."""
-    return _represent(method, networks, dataset, draw_rows(dataset, PROBED_IMAGES, 0, seed=0))
+    return represent(method, networks, dataset, draw_rows(dataset, PROBED_IMAGES, 0, seed=0))
 
 
 @torch.inference_mode()
-def _represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> np.ndarray:
+def represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> np.ndarray:
+    """Codes (N, D) of all the rows, those of training first, by a trained method in float32."""
     called = callable_networks(networks, "fp32")
     parts = [
         method.represent(called, dataset.at(places), dataset.factors(indices)).float()

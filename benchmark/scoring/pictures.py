@@ -25,34 +25,41 @@ HEADER = 22  # pixels above a grid of images, for its title
 COMPARED_A_ROW = 3  # runs whose pictures stand side by side on a sheet
 COMPRESSION = 3  # of 9, which take three times as long for little
 SOURCE = "Source"  # the key of a PNG's text
-KINDS = ("traversals", "reconstructions")
+KINDS = ("traversals", "reconstructions", "reconstructions_unseen")
 
 
 @torch.inference_mode()
-def draw_pictures(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> dict[str, np.ndarray]:
+def draw_pictures(
+    method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows, unseen: Rows | None = None
+) -> dict[str, np.ndarray]:
     """Images to look at, as bytes: originals and reconstructions (images, C, H, W), and traversals.
 
     Traversals are (D, values, C, H, W): latent j set to each of `TRAVERSED`, the others as the
     image with every factor at the middle of its range (of images that are no grid: the first) has
     them. Empty where the method cannot decode.
+
+    Args:
+        unseen: images of combinations that were held out, of which there are originals and reconstructions too.
     """
     called = callable_networks(networks, "fp32")
-    first = Rows(rows.test[:0], rows.test, rows.seed).batches(dataset)[0][1]
-    originals = dataset.at(first[:PICTURED_IMAGES])
-    try:
-        reconstructions = method.decode(called, method.encode(called, originals))
-    except NotImplementedError:
-        return {}
+    pictures: dict[str, np.ndarray] = {}
+    for ending, own in (("", rows), ("_unseen", unseen)):
+        if own is None:
+            continue
+        first = Rows(own.test[:0], own.test, own.seed).batches(dataset)[0][1]
+        originals = dataset.at(first[:PICTURED_IMAGES])
+        try:
+            reconstructions = method.decode(called, method.encode(called, originals))
+        except NotImplementedError:
+            return {}
+        pictures[f"originals{ending}"] = _to_bytes(originals)
+        pictures[f"reconstructions{ending}"] = _to_bytes(reconstructions)
     base = method.encode(called, dataset.images(_middle(dataset)))
     codes = base.repeat(base.shape[1], len(TRAVERSED), 1)
     for j in range(base.shape[1]):
         codes[j, :, j] = torch.as_tensor(TRAVERSED).to(codes)
     traversals = method.decode(called, codes.flatten(0, 1)).reshape(*codes.shape[:2], *dataset.image_shape)
-    return {
-        "originals": _to_bytes(originals),
-        "reconstructions": _to_bytes(reconstructions),
-        "traversals": _to_bytes(traversals),
-    }
+    return pictures | {"traversals": _to_bytes(traversals)}
 
 
 def _middle(dataset: FactorDataset) -> Tensor:
@@ -67,7 +74,7 @@ def _to_bytes(images: Tensor) -> np.ndarray:
 
 
 def picture_run(folder: RunFolder, measures: Mapping[str, float]) -> None:
-    """Draw what is stored in the run's `pictures.npz` beside it, as `traversals.png` and `reconstructions.png`."""
+    """Draw what is stored in the run's `pictures.npz` beside it: `traversals.png`, `reconstructions.png` and so on."""
     for kind in KINDS:
         picture = draw_run(folder, measures, kind)
         if picture is not None:
@@ -79,8 +86,9 @@ def draw_run(folder: RunFolder, measures: Mapping[str, float], kind: str) -> Ima
     stored = folder.read_arrays("pictures.npz")
     if kind == "traversals" and kind in stored:
         return draw_traversals(stored[kind], measures, _label(folder))
-    if kind == "reconstructions" and kind in stored:
-        return draw_reconstructions(stored["originals"], stored[kind], measures, _label(folder))
+    _, reconstructions, ending = kind.partition("reconstructions")
+    if reconstructions and kind in stored:
+        return draw_reconstructions(stored[f"originals{ending}"], stored[kind], measures, _label(folder), ending[1:])
     return None
 
 
@@ -97,11 +105,16 @@ def draw_traversals(images: np.ndarray, measures: Mapping[str, float], label: st
 
 
 def draw_reconstructions(
-    originals: np.ndarray, reconstructed: np.ndarray, measures: Mapping[str, float], label: str
+    originals: np.ndarray, reconstructed: np.ndarray, measures: Mapping[str, float], label: str, part: str = ""
 ) -> Image.Image:
-    """Originals over their reconstructions, both (images, C, H, W)."""
-    loss = measures.get("reconstruction")
-    suffix = "" if loss is None else f": reconstruction loss {loss:.0f} nats an image"
+    """Originals over their reconstructions, both (images, C, H, W).
+
+    Args:
+        part: of a world, of which the images are; empty: of the uniform grid.
+    """
+    loss = measures.get(f"reconstruction@{part}" if part else "reconstruction")
+    suffix = f": {part} combinations" if part else ""
+    suffix += "" if loss is None else f"{',' if part else ':'} reconstruction loss {loss:.0f} nats an image"
     return _image_grid(np.stack([originals, reconstructed]), ["original", "reconstructed"], label + suffix)
 
 

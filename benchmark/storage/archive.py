@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.storage.store import RUNS, RunFolder, stored_runs, write_atomically
+from benchmark.storage.store import RUNS, RunFolder, codes_file, stored_runs, write_atomically
 
 OF_EACH = ("spec.json", "scores.json", "environment.json", "agreement.json", "status.json")  # the last one last
 PICTURED = ("pictures.npz", "history.csv")
-SCORED = ("codes.npz",)
+SCORED = tuple(codes_file(part) for part in ("", "correlated", "seen", "unseen"))
 
 
 def archive_runs(out: Path, to: Path, codes: int, pictures: int) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metrics.options import base_of
+
 Kind = Callable[[Any], bool]
 GREATEST = 1e100  # far beyond float32, in which everything is measured, and far from where squares overflow
 DEEPEST = 10  # tables in tables
@@ -24,8 +26,8 @@ def _is_word(value: Any) -> bool:
 
 
 def _is_metric(value: Any) -> bool:
-    """Whether it is a metric's name, perhaps with options in brackets."""
-    return _is_word(value) and value.partition("[")[0].isidentifier()
+    """Whether it is a metric's name, perhaps with options in brackets and with what it was scored on."""
+    return _is_word(value) and base_of(value).isidentifier()
 
 
 def _is_number(value: Any) -> bool:
@@ -93,6 +95,7 @@ OBJECTS: Mapping[str, Kind] = {
     "scores.json": _record(
         measures=VALUES,
         rows=_record(train=_is_whole, test=_is_whole),
+        parts=_table_of(_is_word, _record(train=_is_whole, test=_is_whole)),
         codes=_is_positive,
         metrics=_table_of(_is_metric, SCORED),
         left_out=_table_of(_is_metric, _record(version=_is_whole, reason=_is_text)),
@@ -114,7 +117,7 @@ def are_sound_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> bool:
         return False  # but the bytes of a member that is no array
     if name == "pictures.npz":
         return _are_pictures(arrays)
-    if name not in ("probe.npz", "codes.npz"):
+    if name != "probe.npz" and not name.startswith("codes"):
         return True
     codes, rows = arrays.get("codes"), arrays.get("rows")
     return codes is not None and _are_codes(codes) and (name == "probe.npz" or _are_rows(rows, len(codes)))
@@ -128,10 +131,12 @@ def is_sound_history(history: pd.DataFrame) -> bool:
 
 def _are_pictures(arrays: Mapping[str, np.ndarray]) -> bool:
     """Bytes of grey or coloured images: rows of them, or of originals and as many reconstructions."""
-    first, second = (arrays.get(name) for name in ("originals", "reconstructions"))
-    if second is not None and (first is None or first.shape != second.shape):
-        return False
-    told = {"originals": 4, "reconstructions": 4, "traversals": 5}
+    for part in ("", "_unseen"):
+        first, second = (arrays.get(f"{name}{part}") for name in ("originals", "reconstructions"))
+        if second is not None and (first is None or first.shape != second.shape):
+            return False
+    told = {f"{name}{part}": 4 for name in ("originals", "reconstructions") for part in ("", "_unseen")}
+    told |= {"traversals": 5}
     found = [(arrays[name], axes) for name, axes in told.items() if name in arrays]
     return all(a.dtype == np.uint8 and a.ndim == axes and a.size and a.shape[-3] in (1, 3) for a, axes in found)
 

@@ -58,7 +58,8 @@ class RunFolder:
 
     spec.json: what the run is. history.csv, model.safetensors, environment.json (written last of
     these): its training. scores.json, pictures.npz, probe.npz, codes.npz: its scores, images, codes to
-    compare it by, and those that were scored, rounded. status.json, written last of all: whether it
+    compare it by, and those that were scored, rounded (codes-seen.npz and so on: those of a world's
+    parts). status.json, written last of all: whether it
     finished or why it failed.
     checkpoint-0.bin and checkpoint-1.bin, while it trains: where it stands.
     agreement.json: how well it agrees with the other runs of its configuration. progress.json
@@ -173,12 +174,16 @@ class RunFolder:
         np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
         write_atomically(self.path / name, content.getvalue())
 
-    def write_codes(self, codes: np.ndarray, rows: np.ndarray) -> None:
-        """Keep the codes (N, D) of the data set's rows (N,), in float16 where it holds their size, else in float32."""
+    def write_codes(self, codes: np.ndarray, rows: np.ndarray, part: str = "") -> None:
+        """Keep the codes (N, D) of the data set's rows (N,), in float16 where it holds their size, else in float32.
+
+        Args:
+            part: of a world, of which the rows are; empty: of the uniform grid.
+        """
         with np.errstate(over="ignore"):
             half = codes.astype(np.float16)
         kept = half if np.isfinite(half).all() else codes.astype(np.float32)
-        self.write_arrays("codes.npz", {"codes": kept, "rows": rows.astype(np.int32)})
+        self.write_arrays(codes_file(part), {"codes": kept, "rows": rows.astype(np.int32)})
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """The arrays in that file by name, none where there is no such file or it is damaged."""
@@ -225,6 +230,11 @@ class RunFolder:
 
     def clear_progress(self) -> None:
         (self.path / "progress.json").unlink(missing_ok=True)
+
+
+def codes_file(part: str) -> str:
+    """The file of the codes of a part of a world, or, where there is none, of the uniform grid."""
+    return f"codes-{part}.npz" if part else "codes.npz"
 
 
 @contextmanager

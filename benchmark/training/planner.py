@@ -57,7 +57,7 @@ def fitting(spec: RunSpec, device: torch.device, data_dir: Path | None = None) -
     if device.type != "cuda":
         return 1
     free, _ = torch.cuda.mem_get_info(device)
-    dataset = datasets.load(spec.dataset, "cpu", data_dir)
+    dataset = datasets.load(spec.dataset, "cpu", data_dir, spec.world)
     return max(1, min(MOST, int((free * SHARE - dataset.memory) / memory_of_run(spec, dataset))))
 
 
