@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmark.datasets import packed
+from benchmark.datasets import cache
 from benchmark.report.leaderboard import write_tables
 from benchmark.scoring.pictures import save_picture
 from benchmark.storage.store import RunFolder, run_folder, stored_runs, tables_lock, write_atomically
@@ -38,7 +38,7 @@ WRITERS = {
     "checkpoint": lambda folder: RunFolder(folder).write_checkpoint(CHECKPOINT),
     "picture": lambda folder: save_picture(Image.effect_noise((64, 64), 50), folder / "scores.png"),
     "tables": lambda folder: write_tables(folder),
-    "cache": lambda folder: packed._write(folder / "a.bits", [np.zeros((9, 500), np.uint8)]),
+    "cache": lambda folder: cache._write(folder / "a.bits", [np.zeros((9, 500), np.uint8)]),
 }
 
 
