@@ -668,7 +668,8 @@ def other_arrays(draw, name):
         np.zeros((2, 1, 8, 8), np.uint8),
         np.zeros((3, 9, 2, 8, 8), np.uint8),
     ]
-    names = st.sampled_from(["codes", "originals", "reconstructions", "traversals", "x", "../../x"])
+    pictured = ("originals", "reconstructions", "reconstructions_unseen", "traversals")
+    names = st.sampled_from(["codes", *pictured, "x", "../../x"])
     kept = {} if draw(st.booleans()) else _arrays_of(name)
     content = io.BytesIO()
     np.savez(content, **(kept | {draw(names): arrays[draw(st.integers(0, len(arrays) - 1))]}))

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from benchmark import datasets
@@ -84,6 +86,41 @@ def test_mistakes_are_told_in_a_sentence(small, correlated, hold_out, told):
     assert "\n" not in str(error.value)
 
 
+WORDS = [
+    "shape",
+    "scale",
+    "x",
+    "y",
+    "all",
+    ":",
+    ",",
+    "=",
+    ">=",
+    "<",
+    "..",
+    "0",
+    "1",
+    "2",
+    "0.2",
+    "inverse",
+    " ",
+    "é",
+    "1e9",
+]
+GARBAGE = st.lists(st.sampled_from(WORDS), max_size=9).map("".join) | st.text(max_size=12)
+
+
+@given(GARBAGE, GARBAGE)
+def test_whatever_is_written_is_a_world_or_one_sentence(correlated, hold_out):
+    data = Blank(shape=3, scale=4, x=5, y=2)
+    try:
+        text = read_world(data, correlated, hold_out)
+    except UsageError as error:
+        assert str(error)
+        return
+    assert text == "" or enter(data, text).world == text
+
+
 def test_a_table_has_no_worlds_and_a_space_no_name():
     data = Blank(a=2, b=2, table=np.zeros((20, 2)))
     for make in (lambda: read_world(data, "a:b:1"), lambda: enter(data, "correlated=a:b:1")):
@@ -125,9 +162,9 @@ def test_traeubles_formula_is_the_same_on_scaled_values():
 def test_every_papers_world_can_be_entered(name):
     data = Blank(name, **FAMILIES[name])
     correlated, held_out = known_worlds(data)
-    for given in [(text, "") for text in correlated] + [("", text) for text in held_out]:
-        text = read_world(data, *given)
-        assert read_world(data, text.removeprefix("correlated=") if given[0] else "", given[1]) == text
+    for asked in [(text, "") for text in correlated] + [("", text) for text in held_out]:
+        text = read_world(data, *asked)
+        assert read_world(data, text.removeprefix("correlated=") if asked[0] else "", asked[1]) == text
 
 
 def test_papers_worlds_are_for_their_own_data_sets(mini):

@@ -13,7 +13,7 @@ from benchmark.report.plots import block_name
 from benchmark.report.regenerate import regenerate
 from benchmark.running import execution
 from benchmark.running.execution import Workplace, execute, is_done, read_encoded, score_encoded
-from benchmark.running.scheduler import leave_out, prepare
+from benchmark.running.scheduler import leave_out, prepare, score_beside_training
 from benchmark.scoring.parts import Part, draw_part, tables_of
 from benchmark.spec import RunSpec, expand
 from benchmark.storage.archive import archive_runs
@@ -194,6 +194,15 @@ def test_a_metric_that_does_not_suit_a_part_is_left_out_of_it(tmp_path):
     assert [*scores["left_out"]] == ["downstream[estimators=logistic,rows=20]@unseen"]
     assert "downstream[estimators=logistic,rows=20]@seen" in scores["metrics"]
     assert is_done(spec, workplace)
+
+
+def test_another_process_scores_the_parts_too(finished, tmp_path):
+    (outcome,) = score_beside_training([[SPECS[2]]], Workplace(tmp_path, device="cpu", metrics=["mig"]))
+    assert outcome.finished
+    ours, theirs = (_scores(out, SPECS[2])["metrics"] for out in (tmp_path, finished))
+    assert {*ours} >= {"mig@seen", "mig@unseen", "generalisation@unseen"}
+    for name, scored in ours.items():
+        assert scored["values"] == pytest.approx(theirs[name]["values"])
 
 
 class _BrokenOff(BaseException):
