@@ -1,8 +1,9 @@
 """Data of one's own, in the folder of data: NAME.npz, or a folder NAME of pictures.
 
-NAME.npz holds `images`, of any size: uint8, or floats in [0, 1], (N, H, W), (N, H, W, C) or (N, C, H, W); and, if
-factors are known, `factors` (N, K), whole numbers, and `factor_names` (K). A folder holds pictures, at any depth, and,
-if factors are known, `factors.csv` with a column `file` and a column for each factor.
+NAME.npz holds `images`, of any size: uint8, or floats in [0, 1], (N, H, W), (N, H, W, C) or (N, C, H, W); they are
+stretched to 64 x 64 pixels. If factors are known it holds `factors` (N, K), whole numbers, and `factor_names` (K). A
+folder holds pictures, at any depth, and, if factors are known, `factors.csv` with a column `file` and a column for each
+factor.
 """
 
 import csv
@@ -31,7 +32,7 @@ from benchmark.datasets.files import (
     stream_rows,
 )
 from benchmark.datasets.packed import ByteDataset
-from benchmark.datasets.pictures import MOST_PIXELS, PIXELS, Manner, decode_all
+from benchmark.datasets.pictures import MOST_PIXELS, PIXELS, Manner, decode_all, resize_all
 from benchmark.errors import UsageError, one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -103,7 +104,7 @@ def layout_of(images: Member) -> Layout:
 
 
 def read_archive(path: Path, layout: Layout, progress: bool = False) -> Iterator[np.ndarray]:
-    """The images of an archive, in blocks uint8 (B, H, W, C).
+    """The images of an archive, stretched, in blocks uint8 (B, 64, 64, C).
 
     Raises:
         UsageError: values are out of range, or the archive is damaged.
@@ -113,11 +114,11 @@ def read_archive(path: Path, layout: Layout, progress: bool = False) -> Iterator
         blocks = stream_rows(path, "images")
         for block in track(blocks, f"Reading {path.name} (once)", disable=not progress):
             if block.dtype != np.uint8:
-                yield layout.arranged(_as_bytes(path, block))
+                yield resize_all(layout.arranged(_as_bytes(path, block)), "lanczos")
                 greatest = 255
                 continue
             greatest = max(greatest, int(block.max()))
-            yield layout.arranged(block)
+            yield resize_all(layout.arranged(block), "lanczos")
     if greatest <= 1:
         raise UsageError(f"{path}: images are bytes of 0 and 1 only, where 0 .. 255 are needed; multiply them by 255.")
 
@@ -156,7 +157,7 @@ def _read_names(path: Path, factors: int) -> list[str]:
     try:
         held = find_member(path, "factor_names")
     except KeyError:
-        return [f"factor_{number}" for number in range(1, factors + 1)]
+        return [f"factor_{number}" for number in range(factors)]
     if held.dtype.kind != "U" or held.shape != (factors,):
         raise UsageError(f"{path}: factor_names are {held.dtype} {held.shape}, where {factors} texts are needed.")
     return [str(name) for block in stream_rows(path, "factor_names") for name in block]
@@ -179,15 +180,16 @@ def _load_archive(name: str, device: str, path: Path) -> ByteDataset:
         factors, table = unknown_factors(images.shape[0])
         with suppress(KeyError):
             factors, table = read_factors(path, images.shape[0])
-    digest = digest_of(path)
+    digest, channels = digest_of(path), layout.shape[2]
 
     def open_rows(progress: bool) -> np.ndarray:
-        shape = (images.shape[0], *layout.shape)
+        shape = (images.shape[0], PIXELS, PIXELS, channels)
         return cached_rows(f"own-{digest[:32]}", shape, lambda: read_archive(path, layout, progress))
 
-    height, width, channels = layout.shape
-    source, remarks = f"own-{digest[:DIGEST_LETTERS]}", () if images.dtype == np.uint8 else (ROUNDED,)
-    return ByteDataset(open_rows, name, source, factors, (channels, height, width), device, remarks, table=table)
+    told = {ROUNDED: images.dtype != np.uint8, STRETCHED: layout.shape[:2] != (PIXELS, PIXELS)}
+    remarks = tuple(remark for remark, holds in told.items() if holds)
+    source, shape = f"own-{digest[:DIGEST_LETTERS]}", (channels, PIXELS, PIXELS)
+    return ByteDataset(open_rows, name, source, factors, shape, device, remarks, table=table)
 
 
 # --- a folder of pictures ----------------------------------------------------------------------------

@@ -47,11 +47,14 @@ def resize(picture: "Image", kind: str) -> np.ndarray:
 
 
 def resize_all(images: np.ndarray, kind: str) -> np.ndarray:
-    """Grey or coloured images uint8 (N, H, W, 1 or 3), stretched to (N, 64, 64, 1 or 3)."""
+    """Images uint8 (N, H, W, C), stretched to (N, 64, 64, C), each channel by itself."""
     from PIL import Image
 
-    grey = images.shape[3] == 1
-    return np.stack([resize(Image.fromarray(image[..., 0] if grey else image), kind) for image in images])
+    if images.shape[1:3] == (PIXELS, PIXELS):
+        return images
+    channels = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    resized = [np.concatenate([resize(Image.fromarray(own), kind) for own in image], axis=2) for image in channels]
+    return np.stack(resized)
 
 
 def decode(content: bytes, manner: Manner) -> np.ndarray:

@@ -15,6 +15,9 @@ from benchmark.errors import UsageError
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (14, 20, 24, 3), np.uint8)
+STRETCHED = np.stack(
+    [np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.LANCZOS)) for image in IMAGES]
+)
 FACTORS = np.stack([np.arange(14) % 3 * 10 - 5, np.arange(14) // 7], 1)
 
 
@@ -48,7 +51,8 @@ def test_images_in_any_layout_are_read(layout, kind, data):
     np.savez(data / "mine.npz", images=np.ascontiguousarray(given))
     dataset = _load(data)
     check_dataset(dataset)
-    assert np.array_equal(_pixels(dataset), IMAGES if "colours" in layout else IMAGES[..., :1])
+    assert np.array_equal(_pixels(dataset), STRETCHED if "colours" in layout else STRETCHED[..., :1])
+    assert own.STRETCHED in dataset.remarks
     assert (dataset.factor_names, len(dataset)) == ((), 14)
     assert (own.ROUNDED in dataset.remarks) == (kind is not np.uint8)
 
@@ -62,12 +66,20 @@ def test_factors_are_ranked(save, data):
     assert np.array_equal(dataset.factors(range(14)).numpy(), np.stack([np.arange(14) % 3, np.arange(14) // 7], 1))
 
 
+def test_images_of_the_right_size_stay_as_they_are(data):
+    images = RANDOM.integers(0, 256, (12, 64, 64, 2), np.uint8)
+    np.savez(data / "mine.npz", images=images)
+    dataset = _load(data)
+    assert np.array_equal(_pixels(dataset), images)
+    assert own.STRETCHED not in dataset.remarks
+
+
 def test_factors_without_names_are_numbered(data):
     for factors, sizes in ((FACTORS.astype(np.uint8), (3, 2)), (FACTORS[:, 0], (3,)), (FACTORS[:, :0], ())):
         np.savez(data / "mine.npz", images=IMAGES, factors=factors)
         dataset = _load(data)
         assert dataset.factor_sizes == sizes
-        assert dataset.factor_names == ("factor_1", "factor_2")[: len(sizes)]
+        assert dataset.factor_names == ("factor_0", "factor_1")[: len(sizes)]
 
 
 def test_the_source_is_the_content(data):
@@ -78,14 +90,14 @@ def test_the_source_is_the_content(data):
     np.savez(data / "mine.npz", images=IMAGES[::-1])
     other = _load(data)
     assert other.source != source
-    assert np.array_equal(_pixels(other), IMAGES[::-1])
+    assert np.array_equal(_pixels(other), STRETCHED[::-1])
 
 
 @pytest.mark.parametrize("bytes_a_block", [1, 2000])
 def test_archives_are_read_piece_by_piece(bytes_a_block, data, monkeypatch):
     monkeypatch.setattr("benchmark.datasets.files.BLOCK_BYTES", bytes_a_block)
     np.savez_compressed(data / "mine.npz", images=IMAGES, factors=FACTORS)
-    assert np.array_equal(_pixels(_load(data)), IMAGES)
+    assert np.array_equal(_pixels(_load(data)), STRETCHED)
 
 
 FLOATS = IMAGES / 255
@@ -147,7 +159,7 @@ def test_an_archive_that_claims_more_than_it_holds_is_refused(data, refused):
 def test_what_is_no_data_set_in_the_end_is_told_by_the_contract(data):
     np.savez(data / "few.npz", images=IMAGES[:5])
     np.savez(data / "constant.npz", images=IMAGES, factors=FACTORS * [1, 0])
-    for name, told in (("few", "it has 5 images, where 12"), ("constant", "'factor_2' has one value only")):
+    for name, told in (("few", "it has 5 images, where 12"), ("constant", "'factor_1' has one value only")):
         with pytest.raises(UsageError, match=told):
             check_dataset(_load(data, name))
 
