@@ -259,8 +259,11 @@ def bootstrap_interval(samples: np.ndarray) -> np.ndarray:
 
     The resampling is seeded: equal samples give equal intervals. Reference: Efron 1979.
     """
-    tail = (1 - CONFIDENCE) / 2
-    return np.quantile(samples @ _resamplings(samples.shape[1]).T, [tail, 1 - tail], axis=1).T
+    tail, means = (1 - CONFIDENCE) / 2, np.zeros((len(samples), RESAMPLES))
+    # Added up seed by seed, as the last digits of a product of matrices depend on processor and threads.
+    for own, weights in zip(samples.T, _resamplings(samples.shape[1]).T, strict=True):
+        means += own[:, None] * weights
+    return np.quantile(means, [tail, 1 - tail], axis=1).T
 
 
 @cache
