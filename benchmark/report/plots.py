@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -227,17 +227,26 @@ def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
             if f"{KL_PER_LATENT}{latent}" in history:
                 axis.plot(history["step"], history[f"{KL_PER_LATENT}{latent}"], color=colour, label=f"z{latent}")
         axis.set_title(label, y=1)
+    axes[0].set_ylim(0, _settled_limit(histories.values()))
     _label_below(figure, "step")
     figure.supylabel("KL (nats an image)", x=0.2 / figure.get_figwidth())
     _add_legend(figure, axes, "latent")
     return figure
 
 
+def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
+    """The greatest KL of a latent after the first tenth of the steps, and some room: first steps may go far beyond."""
+    settled = [table[table["step"] > table["step"].max() / 10].filter(like=KL_PER_LATENT) for table in histories]
+    greatest = max((table.max(axis=None) for table in settled if table.size), default=0.0)
+    return 1.1 * greatest if greatest > 0 else 1.0
+
+
 def _short_labels(rows: pd.DataFrame) -> list[str]:
-    """Each configuration's method, with its hyperparameters where the method stands there more than once."""
-    several = rows["method"].duplicated(keep=False)
-    full = (rows["method"] + " " + rows["hyperparameters"]).str.strip()
-    return rows["method"].where(~several, full).tolist()
+    """Each configuration's method, with those hyperparameters in which the method's configurations differ."""
+    told = rows["hyperparameters"].str.split()
+    alike = {method: set.intersection(*map(set, own)) for method, own in told.groupby(rows["method"])}
+    pairs = zip(rows["method"], told, strict=True)
+    return [" ".join([method, *(each for each in own if each not in alike[method])]) for method, own in pairs]
 
 
 def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
