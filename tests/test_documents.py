@@ -123,7 +123,7 @@ def test_the_leaderboard_is_that_of_the_reference_run():
             if not parts:
                 assert cell == ""
                 continue
-            shown = [float(number) for number in re.findall(r"[\d.]+", cell)]
+            shown = [float(number) for number in re.findall(r"-?[\d.]+", cell)]
             digits = len(re.findall(r"\.(\d+)", cell)[0])
             assert shown == [round(part, digits) for part in parts], (name, cell)
 

@@ -16,6 +16,7 @@ import methods
 import metrics
 from benchmark import datasets
 from benchmark.plugins import scored_by_other_code, trained_by_other_code
+from benchmark.report.statistics import mean_intervals
 from benchmark.spec import format_settings, labels_of
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
@@ -23,9 +24,6 @@ from metrics.options import base_of
 
 BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
 CONFIGURATION = [*BLOCK, "method", "method_version", "hyperparameters"]
-RESAMPLES = 10_000
-RESAMPLED = 1_000  # configurations at a time, which bounds the memory
-CONFIDENCE = 0.95
 COUNTED = ["train_rows", "test_rows", "codes"]
 RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "stale", *COUNTED, "train_seconds"]
 VALUE_COLUMNS = ["metric", "value", "metric_version", "column", "direction"]
@@ -161,8 +159,8 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     of a metric, for a method that stands there as it is at present too, and for codes so many that most
     metrics leave them out), `seeds`, `failed`, `stale` (what an older version than the present one made),
     the rows encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample standard
-    deviation), `_low` and `_high` (bootstrap 95% interval of the mean over seeds; with few seeds it is
-    too narrow) and, for headlines, `_rank`.
+    deviation), `_low` and `_high` (95% interval of the mean over seeds, see `mean_intervals`) and, for
+    headlines, `_rank`.
     """
     one_each = runs.drop_duplicates("run").set_index("run", drop=False)
     one_each = one_each.assign(versions=_conflicting_versions(runs, one_each))
@@ -195,7 +193,8 @@ def _are_current(table: pd.DataFrame) -> pd.Series:
 
 def _columns_of(name: str, values: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A metric's columns, for the configurations in the table."""
-    columns = _summaries(values).add_prefix(f"{name}_").reindex(table.index)
+    blocks = table.groupby(BLOCK).ngroup()
+    columns = _summaries(values, blocks).add_prefix(f"{name}_").reindex(table.index)
     columns[f"{name}_n"] = columns[f"{name}_n"].fillna(0).astype(int)
     direction = values["direction"].iloc[0]
     if direction:
@@ -240,36 +239,15 @@ def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Seri
     )
 
 
-def _summaries(values: pd.DataFrame) -> pd.DataFrame:
-    """Count, mean, sample standard deviation and bootstrap interval of `value` for each `row`."""
+def _summaries(values: pd.DataFrame, blocks: pd.Series) -> pd.DataFrame:
+    """Count, mean, sample standard deviation and interval of the mean of `value` for each `row` of the blocks."""
     grouped = values.groupby("row")["value"]
     summary = grouped.agg(n="count", mean="mean", std="std").assign(low=np.nan, high=np.nan)
     present = values.dropna(subset=["value"]).groupby("row")["value"]
     samples = {row: own.to_numpy() for row, own in present}
-    # All configurations with the same number of seeds are resampled together.
-    for _, members in summary[summary["n"] > 1].groupby("n"):
-        for start in range(0, len(members), RESAMPLED):
-            some = members.index[start : start + RESAMPLED]
-            summary.loc[some, ["low", "high"]] = bootstrap_interval(np.stack([samples[row] for row in some]))
+    for _, members in summary[summary["n"] > 0].groupby(blocks):
+        summary.loc[members.index, ["low", "high"]] = mean_intervals([samples[row] for row in members.index])
     return summary
-
-
-def bootstrap_interval(samples: np.ndarray) -> np.ndarray:
-    """Percentile bootstrap 95% intervals of the mean of each row of (configurations, seeds): (configurations, 2).
-
-    The resampling is seeded: equal samples give equal intervals. Reference: Efron 1979.
-    """
-    tail, means = (1 - CONFIDENCE) / 2, np.zeros((len(samples), RESAMPLES))
-    # Added up seed by seed, as the last digits of a product of matrices depend on processor and threads.
-    for own, weights in zip(samples.T, _resamplings(samples.shape[1]).T, strict=True):
-        means += own[:, None] * weights
-    return np.quantile(means, [tail, 1 - tail], axis=1).T
-
-
-@cache
-def _resamplings(seeds: int) -> np.ndarray:
-    """How much each of so many seeds weighs in each resampling (`RESAMPLES`, seeds)."""
-    return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
 
 
 def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

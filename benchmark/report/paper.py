@@ -16,8 +16,8 @@ from scipy.stats import kendalltau
 
 from benchmark import datasets
 from benchmark.errors import UsageError
-from benchmark.report.leaderboard import bootstrap_interval
 from benchmark.report.plots import as_picture
+from benchmark.report.statistics import bootstrap_interval
 from benchmark.scoring.encoding import as_table, draw_rows, read_table
 from benchmark.scoring.pictures import save_picture
 from benchmark.spec import RunSpec, format_settings

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import bootstrap
 
-from benchmark.report.leaderboard import bootstrap_interval, build_leaderboard, collect_runs, write_tables
+from benchmark.report.leaderboard import build_leaderboard, collect_runs, write_tables
 from benchmark.storage.store import run_folder, stored_runs
 from tests.benchmark.stored_runs import store_runs
 
@@ -60,14 +59,6 @@ def test_summaries_are_those_of_the_runs(stored):
     assert row["mig_mean"] == pytest.approx(np.mean(values))
     assert row["mig_std"] == pytest.approx(np.std(values, ddof=1))
     assert row["mig_low"] <= row["mig_mean"] <= row["mig_high"]
-
-
-def test_interval_is_scipys_percentile_bootstrap():
-    samples = np.random.default_rng(0).normal(size=(3, 8))
-    ours = bootstrap_interval(samples)
-    for sample, interval in zip(samples, ours, strict=True):
-        theirs = bootstrap((sample,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
-        assert interval == pytest.approx([theirs.low, theirs.high], abs=0.03)
 
 
 def test_one_seed_has_no_interval(stored):
