@@ -16,7 +16,6 @@ from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS
 from benchmark.spec import (
-    USUAL_LIKELIHOOD,
     RunSpec,
     Setting,
     chosen_metrics,
@@ -69,7 +68,6 @@ DEFAULTS: dict[str, Any] = {
     "dry_run": False,
     "codes": "3",
     "pictures": "1",
-    "likelihood": USUAL_LIKELIHOOD,
 }
 
 
@@ -108,7 +106,7 @@ def run_parser() -> Parser:
     add("--seeds", metavar="0-4", help="seeds, as 0,1,2 or 0-4 (default: 0-2)")
     add("--preset", help="training protocol (default: quick)")
     add("--steps", help="optimiser steps, in place of the preset's")
-    add("--likelihood", help="bernoulli, or gaussian:V with a variance V (default: bernoulli)")
+    add("--likelihood", help="bernoulli, or gaussian:V with a variance V (default: the preset's, bernoulli)")
     add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but the preset's slow ones)")
     add_device(parser)
     add("--jobs", help="runs side by side (default: the number of cores, or 1 on a GPU)")
@@ -279,7 +277,7 @@ def read_specs(options: Mapping[str, Any]) -> list[RunSpec]:
     data = {name: datasets.load(name, "cpu", options.get("data_dir")) for name in options["datasets"]}
     sources = {name: dataset.source for name, dataset in data.items()}
     grids = _grids(options, names)
-    protocol = (options["preset"], options.get("steps"), options["likelihood"])
+    protocol = (options["preset"], options.get("steps"), options.get("likelihood"))
     worlds = {name: _read_world(dataset, options) for name, dataset in data.items()}
     return expand(names, grids, sources, options["seeds"], *protocol, worlds)
 

@@ -39,7 +39,7 @@ class RunSpec:
     Attributes:
         source: where the data set's images come from (`FactorDataset.source`).
         steps: None takes the preset's.
-        likelihood: "bernoulli", or "gaussian:V" with the variance V of a pixel and channel.
+        likelihood: "bernoulli", or "gaussian:V" with the variance V of a pixel and channel; None takes the preset's.
         world: what training images are drawn from, as `datasets.load` takes it; empty: all images alike.
         seed: at least 0; decides the initial weights, the batches, the noise and the scored rows.
 
@@ -54,7 +54,7 @@ class RunSpec:
     seed: int = 0
     steps: int | None = None
     source: str = "rendered"
-    likelihood: str = USUAL_LIKELIHOOD
+    likelihood: str | None = None
     world: str = ""
 
     def __post_init__(self) -> None:
@@ -66,7 +66,7 @@ class RunSpec:
         if steps < 1:
             raise UsageError(f"steps is {steps}; at least 1 is needed.")
         object.__setattr__(self, "steps", steps)
-        object.__setattr__(self, "likelihood", read_likelihood(self.likelihood))
+        object.__setattr__(self, "likelihood", read_likelihood(self.likelihood or PRESETS[self.preset].likelihood))
         object.__setattr__(self, "hyperparameters", asdict(self.resolve_hyperparameters()))
 
     @property
@@ -76,7 +76,7 @@ class RunSpec:
     @property
     def protocol(self) -> Preset:
         """The preset with this run's number of steps and likelihood."""
-        assert self.steps is not None
+        assert self.steps is not None and self.likelihood is not None
         return replace(PRESETS[self.preset], steps=self.steps, likelihood=self.likelihood)
 
     def resolve_hyperparameters(self) -> Any:
@@ -232,7 +232,7 @@ def expand(
     seeds: Iterable[int],
     preset: str,
     steps: int | None,
-    likelihood: str = USUAL_LIKELIHOOD,
+    likelihood: str | None = None,
     worlds: Mapping[str, str] = MappingProxyType({}),
 ) -> list[RunSpec]:
     """Every run of a sweep: each method over its grids, on each data set, for each seed.
