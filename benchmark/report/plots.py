@@ -40,6 +40,7 @@ COMPARED = 20  # configurations whose traversals and latents are drawn
 MOST_TICKS = 5
 FEW = 10  # things that the standard palette tells apart
 WORLD_LETTERS = 100  # of a world, in a folder's name
+BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
 DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
 MARKERS = "osD^vP*X<>phd8H"
 GRID = ".8"
@@ -177,11 +178,17 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
 
 
 def draw_trade_off(block: pd.DataFrame) -> Figure | None:
-    """Each metric's score against the reconstruction, a point a run, coloured by beta."""
+    """Each metric's score against the reconstruction, a point a run, coloured by beta where it was set.
+
+    The axis serves the bulk of the runs; what lies beyond stands at its edge, and is told.
+    """
     wide, names = _wide(block), _score_labels(block)
     if "reconstruction" not in wide or not names:
         return None
-    betas = wide["beta"] if "beta" in wide else pd.Series(np.nan, index=wide.index)
+    betas = _set_betas(wide, block)
+    edge = BULK * float(wide["reconstruction"].quantile(0.9))
+    beyond = sorted(wide.loc[wide["reconstruction"] > edge, "method"].unique())
+    wide["shown"] = wide["reconstruction"].clip(upper=edge)
     present = sorted(betas.dropna().unique())
     # A colour for each beta in order, not by size: grids are powers, and may hold 0.
     palette = ListedColormap(sns.color_palette(BETA_COLOURS, max(len(present), 1)))
@@ -198,19 +205,29 @@ def draw_trade_off(block: pd.DataFrame) -> Figure | None:
         drawn += [(rows, shade | {"marker": marker, "label": method})] if len(rows) else []
     for name, axis in zip(names, axes, strict=True):
         for rows, style in drawn:
-            axis.scatter(rows["reconstruction"], rows[name], edgecolor="grey", **style)
+            axis.scatter(rows["shown"], rows[name], edgecolor="grey", **style)
         axis.set(ylabel=names[name], ylim=_score_limits(wide[name]))
         axis.set_title(name, y=1)
-        if wide["reconstruction"].max() > DECADE * wide["reconstruction"].min() > 0:
+        if wide["shown"].max() > DECADE * wide["shown"].min() > 0:
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
-    _label_below(figure, RECONSTRUCTION)
+    told = f"; at the edge, beyond it: {', '.join(beyond)}" if beyond else ""
+    _label_below(figure, f"{RECONSTRUCTION}{told}")
     _add_legend(figure, axes, "method")
     if norm:
         _add_beta_bar(figure, ScalarMappable(norm, palette), present, bar_width + _legend_width(colours))
     return figure
+
+
+def _set_betas(wide: pd.DataFrame, block: pd.DataFrame) -> pd.Series:
+    """Each run's beta, nan where it has none or its training found it: no hyperparameter says so, nor is it 1."""
+    if "beta" not in wide:
+        return pd.Series(np.nan, index=wide.index)
+    settings = block.drop_duplicates("run").astype({"run": "str"}).set_index("run")["hyperparameters"].astype("str")
+    told = wide["run"].map(settings).str.contains(r"(?:^| )beta=", regex=True)
+    return wide["beta"].where(told | (wide["beta"] == 1))
 
 
 def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
