@@ -287,8 +287,11 @@ def _score_stored(given: Sequence[str]) -> int:
     runs = [run for folder in todo if (run := read_encoded(folder, workplace.data_dir))]
     console = _console(stderr=True)
     console.print(f"{len(runs)} runs to score", highlight=False)
-    if len(todo) > len(runs):
-        print(f"{len(todo) - len(runs)} runs keep no codes and stay as they are.", file=sys.stderr)
+    bare = [folder for folder in todo if not folder.keeps_codes]
+    if bare:
+        print(f"{len(bare)} runs keep no codes and stay as they are.", file=sys.stderr)
+    if lost := len(todo) - len(runs) - len(bare):
+        print(f"{lost} runs stay as they are, as their data are not there as they were.", file=sys.stderr)
     check_writable(out)
     with SweepProgress(console, out, [run.run_id for run in runs]) as progress:
         outcomes = progress.follow(score_again(runs, workplace)) if runs else []

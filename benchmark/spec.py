@@ -129,7 +129,7 @@ def read_likelihood(text: str) -> str:
     if text == USUAL_LIKELIHOOD:
         return text
     try:
-        value = float(variance) if colon else 1.0
+        value = float(variance if variance.isascii() and not set(variance) & set("_ ") else "nan") if colon else 1.0
         if kind == "gaussian" and LEAST_VARIANCE <= value <= 1 / LEAST_VARIANCE:
             return f"gaussian:{canonical_json(value)}"
     except ValueError:

@@ -95,6 +95,7 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None, wor
 
     try:
         if name in _entries():
+            _refuse_hidden(name, folder)
             dataset: object = _entries()[name](device=device, data_dir=folder)
         else:
             dataset = load_own(name, device, folder)
@@ -106,6 +107,13 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None, wor
         given = type(dataset).__name__
         raise UsageError(f"data set {name!r} is given as {given}, where a FactorDataset is needed.")
     return enter(dataset, world) if world else dataset
+
+
+def _refuse_hidden(name: str, folder: Path | None) -> None:
+    """Refuse data of one's own that nobody would look at, as their name is that of a set which is read from no file."""
+    file = f"{name}.npz"
+    if folder is not None and not ABOUT[name].file and (folder / file).is_file():
+        raise UsageError(f"{folder} holds {file}, but {name} is the name of a registered data set; rename the file.")
 
 
 def data_folder(data_dir: Path | str | None) -> Path | None:

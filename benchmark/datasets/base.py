@@ -58,7 +58,8 @@ class FactorDataset(ABC):
         self.population: Population | None = None
         self.world = ""
         self.table = None if table is None else torch.from_numpy(np.asarray(table, np.int64).reshape(len(table), -1))
-        self._grid = torch.tensor([self.factor_sizes, [prod(self.factor_sizes[k + 1 :]) for k in range(len(factors))]])
+        strides = [prod(self.factor_sizes[k + 1 :]) if table is None else 0 for k in range(len(factors))]
+        self._grid = torch.tensor([self.factor_sizes, strides])
         self._grid_on_device = self._grid.to(self.device)
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def _is_sound(path: Path, content: np.ndarray, size: int) -> bool:
         return True
     sound = hashlib.sha256(content[:size].data).digest() == content[size:].tobytes()
     if sound and size > SMALL_BYTES:
-        noted.write_text(stamp)
+        with suppress(OSError):  # then it is looked through again next time
+            noted.write_text(stamp)
     return sound
 
 

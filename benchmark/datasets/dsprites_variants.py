@@ -116,10 +116,6 @@ class ShapelessSprites(SpriteVariant):
         factors = dict(zip(plain.factor_names[1:], plain.factor_sizes[1:], strict=True))
         super().__init__(name, plain, channels=1, factors=factors, **given)  # type: ignore[arg-type]
 
-    @property
-    def memory(self) -> int:
-        return self.plain.memory
-
     def compose(self, indices: Tensor, keys: Tensor) -> Tensor:
         shapes = random_below(keys, self.plain.factor_sizes[0], SHAPE)
         return self.plain.images(indices + len(self) * shapes)

@@ -43,15 +43,22 @@ def find(name: str, about: About, data_dir: Path | None, *places: str) -> Path:
 def find_or_render(file: str, data_dir: Path | None) -> Path | None:
     """The published file in the folder of data; None without a folder (so: render).
 
+    $DISENTANGLEMENT_DATA may hold what it does; a folder that is named for a command is to hold the file.
+
     Raises:
-        UsageError: a folder was named but does not hold the file.
+        UsageError: it does not.
     """
     if data_dir is None:
         return None
     path = data_dir / file
-    if not path.is_file():
-        raise UsageError(f"{data_dir} holds no {file}; put it there, or name no folder to use the rendering.")
-    return path
+    if path.is_file():
+        return path
+    if str(data_dir) == os.environ.get("DISENTANGLEMENT_DATA"):
+        return None
+    raise UsageError(
+        f"{data_dir} holds no {file}; put it there, or name no folder to use the rendering "
+        "($DISENTANGLEMENT_DATA may be one that lacks it)."
+    )
 
 
 def warn(text: str) -> None:

@@ -9,7 +9,7 @@ factor.
 import csv
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -40,6 +40,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 FACTORS_FILE = "factors.csv"
 GREY_MODES = ("1", "L", "LA", "La")
 EIGHT_BITS = (*GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+OWN = "own-"  # so begins the source of such data, and a digest of them follows
 DIGEST_LETTERS = 10  # of a digest that is part of a run's identity
 MOST_FACTORS = 1_000
 ROUNDED = "Its images were floats and are kept as bytes: rounded to the nearest of 255 levels."
@@ -184,11 +185,11 @@ def _load_archive(name: str, device: str, path: Path) -> ByteDataset:
 
     def open_rows(progress: bool) -> np.ndarray:
         shape = (images.shape[0], PIXELS, PIXELS, channels)
-        return cached_rows(f"own-{digest[:32]}", shape, lambda: read_archive(path, layout, progress))
+        return cached_rows(f"own-v1-{digest[:32]}", shape, lambda: read_archive(path, layout, progress))
 
     told = {ROUNDED: images.dtype != np.uint8, STRETCHED: layout.shape[:2] != (PIXELS, PIXELS)}
     remarks = tuple(remark for remark, holds in told.items() if holds)
-    source, shape = f"own-{digest[:DIGEST_LETTERS]}", (channels, PIXELS, PIXELS)
+    source, shape = f"{OWN}{digest[:DIGEST_LETTERS]}", (channels, PIXELS, PIXELS)
     return ByteDataset(open_rows, name, source, factors, shape, device, remarks, table=table)
 
 
@@ -258,7 +259,8 @@ def _load_pictures(name: str, device: str, folder: Path) -> ByteDataset:
     if not sizes:
         raise UsageError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}).")
     told = folder / FACTORS_FILE
-    digest = listing_digest(sizes)
+    changed = {f"{(folder / file).stat().st_mtime_ns} {file}": size for file, size in sizes.items()}
+    digest = remembered(folder, f"contents {listing_digest(changed)}", lambda: _digest_contents(folder, sizes))
     factors, table = unknown_factors(len(sizes))
     if told.is_file():
         digest = hashlib.sha256(f"{digest}{digest_of(told)}".encode()).hexdigest()
@@ -267,11 +269,21 @@ def _load_pictures(name: str, device: str, folder: Path) -> ByteDataset:
     shape = (1 if mode == "L" else 3, PIXELS, PIXELS)
 
     def open_rows(progress: bool) -> np.ndarray:
-        key, rows = f"own-{digest[:32]}", (len(sizes), PIXELS, PIXELS, shape[0])
+        key, rows = f"own-v1-{digest[:32]}", (len(sizes), PIXELS, PIXELS, shape[0])
         return cached_rows(key, rows, lambda: _read_pictures(folder, sizes, mode, progress))
 
-    source = f"own-{digest[:DIGEST_LETTERS]}"
+    source = f"{OWN}{digest[:DIGEST_LETTERS]}"
     return ByteDataset(open_rows, name, source, factors, shape, device, (STRETCHED,), table=table)
+
+
+def _digest_contents(folder: Path, names: Iterable[str]) -> str:
+    """A digest of files' names and contents, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name in names:
+        with reading(folder / name, "a picture"), (folder / name).open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _read_pictures(folder: Path, sizes: dict[str, int], mode: str, progress: bool) -> Iterator[np.ndarray]:

@@ -144,7 +144,9 @@ def _draw_from(dataset: FactorDataset, world: World) -> Weighted:
 
 def _refuse_table(dataset: FactorDataset) -> None:
     if dataset.table is not None:
-        raise UsageError(f"{dataset.name} is no grid of factors, so that none of its combinations can be made rare.")
+        raise UsageError(
+            f"factors of {dataset.name} are told by a table; only of a grid can combinations be made rare."
+        )
 
 
 def _read_text(dataset: FactorDataset, text: str) -> World:
@@ -237,7 +239,8 @@ def _read_rule(dataset: FactorDataset, text: str) -> dict[int, tuple[int, int]]:
         return {}
     known = _protocols(dataset, HELD_OUT)
     found: dict[int, tuple[int, int]] = {}
-    for item in known.get(text.strip(), text).split(","):
+    items = [item.strip() for item in text.split(",")]
+    for item in ",".join(known.get(item, item) for item in items).split(","):
         factor, (low, high) = _read_condition(dataset, item.strip())
         before = found.get(factor, (low, high))
         found[factor] = max(low, before[0]), min(high, before[1])

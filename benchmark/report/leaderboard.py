@@ -20,6 +20,7 @@ from benchmark.report.statistics import mean_intervals
 from benchmark.spec import format_settings, labels_of
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
+from metrics.generalisation import DECLARED
 from metrics.options import base_of
 
 BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
@@ -117,7 +118,7 @@ def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict
     method, dataset = spec["method"], spec["dataset"]
     made: dict[str, tuple[int, Any]] = {f"method {method}": (spec["method_version"], methods.REGISTRY.get(method))}
     for name, scored in scores.get("metrics", {}).items():
-        made[name] = scored["version"], metrics.REGISTRY.get(base_of(name))
+        made[name] = scored["version"], (metrics.REGISTRY | {DECLARED.name: DECLARED}).get(base_of(name))
     versions = [(what, version, getattr(present, "version", version)) for what, (version, present) in made.items()]
     versions += [("data set", spec["dataset_version"], datasets.VERSIONS.get(dataset, spec["dataset_version"]))]
     for what, version, present in versions:

@@ -17,9 +17,10 @@ def mean_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
 
     Student's t with one standard deviation for all configurations, as few seeds do not tell each its own: at two of
     them every other interval would be less than a third as wide as it should be. A configuration of ten seeds or more
-    has its own, and so has one whose variance is another than that of the others taken together (F test, two-sided,
-    at 0.1%), such as the true factors, which score the same with every seed; the variance that the others share is
-    without it. One seed alone has no interval: whether its configuration has the others' spread, nothing tells.
+    has its own, and so has one whose variance is greater than that of the others taken together (F test, at 0.1%); the
+    variance that the others share is without it. A smaller one is not told from chance where scores are whole numbers,
+    or few, and would give intervals of no width. One seed alone has no interval: whether its configuration has the
+    others' spread, nothing tells.
 
     Args:
         samples: the scores (seeds,) of each configuration, at least one.
@@ -54,7 +55,7 @@ def _share_a_spread(squares: np.ndarray, freedom: np.ndarray) -> np.ndarray:
         candidates = np.flatnonzero(shared & (freedom > 0))
         rest_squares = squares[shared].sum() - squares[candidates]
         rest_freedom = freedom[shared].sum() - freedom[candidates]
-        probability = _two_sided(squares[candidates], freedom[candidates], rest_squares, rest_freedom)
+        probability = _chance(squares[candidates], freedom[candidates], rest_squares, rest_freedom)
         oddest = int(probability.argmin())
         if probability[oddest] >= ODD:
             break
@@ -62,12 +63,11 @@ def _share_a_spread(squares: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     return shared
 
 
-def _two_sided(squares: np.ndarray, freedom: np.ndarray, others: np.ndarray, others_freedom: np.ndarray) -> np.ndarray:
-    """The probability of a ratio of variances at least as far from 1; 1 where neither varies."""
+def _chance(squares: np.ndarray, freedom: np.ndarray, others: np.ndarray, others_freedom: np.ndarray) -> np.ndarray:
+    """The probability of a ratio of variances at least as great; 1 where neither varies."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (squares / freedom) / (others / others_freedom)
-    below = stats.f.cdf(ratio, freedom, others_freedom)
-    return np.nan_to_num(2 * np.minimum(below, 1 - below), nan=1.0)
+    return np.nan_to_num(stats.f.sf(ratio, freedom, others_freedom), nan=1.0)
 
 
 def bootstrap_interval(samples: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from torch.distributions import Distribution
 
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
-from benchmark.errors import one_line
+from benchmark.datasets.own import OWN
+from benchmark.errors import UsageError, one_line
 from benchmark.scoring.applying import chosen_metrics
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder
@@ -44,11 +45,13 @@ class Rows:
     def all(self) -> np.ndarray:
         return np.concatenate([self.train, self.test])
 
-    def batches(self, dataset: FactorDataset) -> list[tuple[Tensor, Tensor]]:
-        """All rows' indices and places, some at a time, where the data set is."""
+    def batches(self, dataset: FactorDataset, test: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """The indices and places of all rows, or of those for testing, some at a time, where the data set is."""
         indices = torch.from_numpy(self.all).to(dataset.device)
         generator = torch.Generator().manual_seed(stream(self.seed, "drawn parts"))
         places = dataset.draw(indices, generator)
+        if test:
+            indices, places = indices[len(self.train) :], places[len(self.train) :]
         return [*zip(torch.split(indices, ENCODE_BATCH), torch.split(places, ENCODE_BATCH), strict=True)]
 
 
@@ -128,16 +131,32 @@ def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset
 
 
 def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
-    """Codes of a run's scored rows as they are stored, rounded, with their factors; None where it keeps none."""
+    """Codes of a run's scored rows as they are stored, rounded, with their factors.
+
+    None where it keeps none, or where the data that tell the factors are not there as they were.
+    """
     stored, scores = folder.read_arrays("codes.npz"), folder.read_json("scores.json")
-    name = str(folder.read_json("spec.json").get("dataset"))
-    if not (stored and scores.get("rows") and datasets.is_known(name, data_dir)):
+    dataset = load_again(folder, data_dir)
+    if not (stored and scores.get("rows") and dataset):
         return None
-    dataset = datasets.load(name, "cpu", data_dir)
     first, rows = scores["rows"]["train"], stored["rows"]
     if not first < len(rows) or rows.max() >= len(dataset):
         return None
     return as_table(stored["codes"].astype(np.float32), dataset, Rows(rows[:first], rows[first:]))
+
+
+def load_again(folder: RunFolder, data_dir: Path | None) -> FactorDataset | None:
+    """A run's data set, in its world, for the factors of its images; None where they cannot be told any more.
+
+    On a grid they follow from the index, wherever images come from; a table is that of the source.
+    """
+    spec = folder.read_json("spec.json")
+    try:
+        dataset = datasets.load(str(spec.get("dataset")), "cpu", data_dir, spec.get("world", ""))
+    except UsageError:
+        return None
+    same = dataset.source == spec["source"]
+    return dataset if same or (dataset.table is None and not spec["source"].startswith(OWN)) else None
 
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:
@@ -222,7 +241,7 @@ def measure(
     called = callable_networks(networks, "fp32")
     noises = torch.Generator(dataset.device).manual_seed(stream(spec.seed, "measured noise"))
     sums: dict[str, Tensor] = {}
-    for _, places in Rows(rows.test[:0], rows.test, rows.seed).batches(dataset):
+    for _, places in rows.batches(dataset, test=True):
         noise = {
             name: torch.randn(shape, generator=noises, device=dataset.device)
             for name, shape in method.noise_shapes(len(places)).items()

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.populations import population_of
 from benchmark.datasets.worlds import CORRELATED_PART, held_out_of, parts_of
-from benchmark.scoring.encoding import Rows, measure, represent, share_rows
+from benchmark.scoring.encoding import Rows, load_again, measure, represent, share_rows
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder, codes_file
 from benchmark.training.harness import stream
@@ -82,7 +81,9 @@ def read_tables(folder: RunFolder, data_dir: Path | None = None) -> dict[str, Ta
     names = parts_of(spec.get("world", ""))
     if not names:
         return {}
-    dataset = datasets.load(spec["dataset"], "cpu", data_dir, spec["world"])
+    dataset = load_again(folder, data_dir)
+    if dataset is None:
+        return {}
     parts = {}
     for part in names:
         stored = folder.read_arrays(codes_file(part))

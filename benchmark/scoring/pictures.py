@@ -46,8 +46,8 @@ def draw_pictures(
     for ending, own in (("", rows), ("_unseen", unseen)):
         if own is None:
             continue
-        first = Rows(own.test[:0], own.test, own.seed).batches(dataset)[0][1]
-        originals = dataset.at(first[:PICTURED_IMAGES])
+        _, places = own.batches(dataset, test=True)[0]
+        originals = dataset.at(places[:PICTURED_IMAGES])
         try:
             reconstructions = method.decode(called, method.encode(called, originals))
         except NotImplementedError:

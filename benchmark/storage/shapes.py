@@ -13,6 +13,7 @@ from metrics.options import base_of
 
 Kind = Callable[[Any], bool]
 GREATEST = 1e100  # far beyond float32, in which everything is measured, and far from where squares overflow
+CHANNELS = 4  # of a picture, at most
 DEEPEST = 10  # tables in tables
 
 
@@ -138,7 +139,7 @@ def _are_pictures(arrays: Mapping[str, np.ndarray]) -> bool:
     told = {f"{name}{part}": 4 for name in ("originals", "reconstructions") for part in ("", "_unseen")}
     told |= {"traversals": 5}
     found = [(arrays[name], axes) for name, axes in told.items() if name in arrays]
-    return all(a.dtype == np.uint8 and a.ndim == axes and a.size and a.shape[-3] in (1, 3) for a, axes in found)
+    return all(a.dtype == np.uint8 and a.ndim == axes and a.size and 1 <= a.shape[-3] <= CHANNELS for a, axes in found)
 
 
 def _are_codes(codes: np.ndarray) -> bool:

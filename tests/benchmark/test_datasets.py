@@ -259,9 +259,10 @@ def _load_by_environment(monkeypatch, folder):
     return data
 
 
-def test_folder_without_the_published_file(tmp_path):
+def test_folder_without_the_published_file(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="holds no dsprites_ndarray"):
         datasets.load("dsprites", data_dir=tmp_path)
+    assert _load_by_environment(monkeypatch, tmp_path).source == "rendered"  # as it may hold other sets
 
 
 def _wrong_files(mini, tmp_path):

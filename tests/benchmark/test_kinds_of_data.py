@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from benchmark.datasets.contract import check_dataset
 from benchmark.datasets.drawn import DrawnDataset, random_bytes
 from benchmark.datasets.packed import ByteDataset
 from benchmark.errors import UsageError
+from benchmark.scoring.encoding import draw_rows
 from benchmark.spec import RunSpec
 from benchmark.training.draws import CHUNK, draw_batches, objection
 from benchmark.training.harness import train, train_pack
@@ -209,7 +211,16 @@ def test_a_likelihood_is_part_of_a_runs_identity():
     named = [RunSpec("vae", dataset="dsprites_mini", likelihood=text) for text in ("gaussian", "gaussian:1.0")]
     assert named[0].run_id == named[1].run_id != usual.run_id
     assert "quick_gaussian_1-s0" in named[0].run_id
-    for wrong in ("gauss", "gaussian:", "gaussian:0", "gaussian:-1", "gaussian:nan", "gaussian:1e9", "bernoulli:1"):
+    for wrong in (
+        "gauss",
+        "gaussian:",
+        "gaussian:0",
+        "gaussian:-1",
+        "gaussian:nan",
+        "gaussian:1e9",
+        "gaussian:1_0",
+        "bernoulli:1",
+    ):
         with pytest.raises(UsageError, match=f"likelihood is {wrong!r}; it takes bernoulli, gaussian, or"):
             RunSpec("vae", likelihood=wrong)
 
@@ -265,6 +276,33 @@ def test_a_sweep_without_factors(tmp_path, monkeypatch, capsys, plugins_anew):
     assert set(runs["preset"]) == {"quick gaussian:0.1"}
     (plots,) = (tmp_path / "results/plots").iterdir()
     assert {"traversals.png", "reconstructions.png"} <= {path.name for path in plots.iterdir()}
+
+
+def test_what_is_drawn_is_drawn_once_for_all_that_looks_at_it():
+    data, rows = Noise(), draw_rows(Noise(), 8, 4, seed=3)
+    whole = torch.cat([places for _, places in rows.batches(data)])
+    tested = torch.cat([places for _, places in rows.batches(data, test=True)])
+    assert torch.equal(tested, whole[len(rows.train) :])
+    assert np.array_equal(tested % 16, rows.test)
+
+
+def test_old_codes_are_not_scored_against_other_data(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    factors = TABLE.repeat(3, axis=0)
+    for turn, told in enumerate((factors, factors[::-1])):
+        np.savez("mine.npz", images=pictures(factors), factors=told)
+        if turn == 0:
+            options = "--datasets mine --data-dir . --methods pca --seeds 0-1 --jobs 1 --metrics mig"
+            assert cli.main(options.split()) == 0
+        before = Path("results/runs.csv").read_bytes()
+        assert cli.main(["score-stored", "results", "--data-dir", ".", "--metrics", "mig,sap", "--jobs", "1"]) == 0
+        assert ("2 runs stay as they are, as their data are not there as they were" in capsys.readouterr().err) == turn
+        assert (Path("results/runs.csv").read_bytes() == before) == turn
+        for scores in Path("results/runs").glob("*/scores.json"):  # so that something is to be scored again
+            stored = json.loads(scores.read_text())
+            stored["metrics"].pop("sap", None)
+            scores.write_text(json.dumps(stored))
+        cli.main(["leaderboard"])
 
 
 def test_a_run_on_drawn_images_is_the_same_in_a_pack():

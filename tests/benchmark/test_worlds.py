@@ -124,7 +124,7 @@ def test_whatever_is_written_is_a_world_or_one_sentence(correlated, hold_out):
 def test_a_table_has_no_worlds_and_a_space_no_name():
     data = Blank(a=2, b=2, table=np.zeros((20, 2)))
     for make in (lambda: read_world(data, "a:b:1"), lambda: enter(data, "correlated=a:b:1")):
-        with pytest.raises(UsageError, match="no grid of factors"):
+        with pytest.raises(UsageError, match="told by a table"):
             make()
     with pytest.raises(UsageError, match="has a space in its name"):
         read_world(Blank(**{"a b": 3, "c": 2}), "a b:c:1")

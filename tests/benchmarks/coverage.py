@@ -31,7 +31,12 @@ def one_in_five(rng: np.random.Generator, seeds: int) -> np.ndarray:
     return np.where(rng.random(seeds) < 0.2, 1.6, -0.4) + rng.normal(scale=0.3, size=seeds)
 
 
-SCORES: dict[str, Draw] = {"normal": normal, "two humps": two_humps, "one in five": one_in_five}
+def whole(rng: np.random.Generator, seeds: int) -> np.ndarray:
+    """A count, such as that of latents in use."""
+    return np.rint(rng.normal(scale=0.6, size=seeds))
+
+
+SCORES: dict[str, Draw] = {"normal": normal, "two humps": two_humps, "one in five": one_in_five, "whole": whole}
 
 
 def own_intervals(samples: list[np.ndarray]) -> np.ndarray:

@@ -314,9 +314,32 @@ def test_a_picture_that_is_a_broken_link_is_refused(data, refused):
     refused(lambda: _load(data), "mine is damaged or not a folder of pictures")
 
 
+def test_pictures_of_other_content_are_another_set(data):
+    folder = data / "mine"
+    folder.mkdir()
+    for k in range(12):
+        Image.fromarray(IMAGES[k]).save(folder / f"{k}.bmp")
+    before = _load(data)
+    first = (folder / "0.bmp").read_bytes()
+    (folder / "0.bmp").write_bytes((folder / "1.bmp").read_bytes())  # of the same size
+    after = _load(data)
+    assert len(first) == (folder / "0.bmp").stat().st_size
+    assert before.source != after.source
+    assert torch.equal(after.images([0]), before.images([1]))
+
+
+def test_many_fine_factors_are_no_matter(data):
+    factors = np.stack([RANDOM.permutation(40) for _ in range(20)], 1)  # 40^20 combinations
+    np.savez(data / "mine.npz", images=RANDOM.integers(0, 256, (40, 20, 24), np.uint8), factors=factors)
+    dataset = _load(data)
+    check_dataset(dataset)
+    assert dataset.indices(dataset.factors([7, 3])).tolist() == [7, 3]
+
+
 def test_a_name_that_is_registered_is_not_ones_own(data):
     np.savez(data / "dsprites_mini.npz", images=IMAGES)
-    assert datasets.load("dsprites_mini", data_dir=data).source == "rendered"
+    with pytest.raises(UsageError, match="dsprites_mini is the name of a registered data set; rename the file"):
+        datasets.load("dsprites_mini", data_dir=data)
     np.savez(data / "mine.npz", images=IMAGES)
     with pytest.raises(UsageError, match="did you mean 'mine'"):
         datasets.load("mina", data_dir=data)

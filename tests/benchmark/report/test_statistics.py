@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from benchmark.report.statistics import bootstrap_interval, mean_intervals
-from tests.benchmarks.coverage import bootstrapped, coverage, normal, one_in_five, two_humps
+from tests.benchmarks.coverage import bootstrapped, coverage, normal, one_in_five, two_humps, whole
 
 
-@pytest.mark.parametrize("draw", [normal, two_humps])
+@pytest.mark.parametrize("draw", [normal, two_humps, whole])
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10, 20])
 def test_95_of_100_intervals_hold_the_mean(draw, seeds):
     most = 0.99 if draw is two_humps and seeds == 2 else 0.97  # whose means are -1, 0 or 1, nearly
@@ -36,12 +36,13 @@ def test_few_seeds_share_a_standard_deviation():
         assert interval == pytest.approx(stats.t.interval(0.95, 7, own.mean(), pooled / np.sqrt(len(own))))
 
 
-def test_a_score_that_does_not_vary_narrows_no_others():
+def test_a_great_spread_widens_no_others():
     rng = np.random.default_rng(0)
     samples = list(rng.normal(size=(6, 3)))
-    intervals = mean_intervals([*samples, np.ones(3)])
+    wild = np.array([-30.0, 0, 30])
+    intervals = mean_intervals([*samples, wild])
     assert intervals[:6] == pytest.approx(mean_intervals(samples))
-    assert intervals[6].tolist() == [1, 1]
+    assert intervals[6] == pytest.approx(stats.t.interval(0.95, 2, 0, stats.sem(wild)))
 
 
 def test_nothing_is_known_of_seeds_alone():
