@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmark import datasets
 from benchmark.scoring.agreement import KL_PER_LATENT
-from benchmark.scoring.pictures import TRAVERSED
+from benchmark.scoring.pictures import TRAVERSED, in_colours
 from benchmark.storage.store import RunFolder, run_folder
 
 TOLD = "betavae"  # of whom it is told, where it is there
@@ -86,7 +86,7 @@ def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, 
     own = runs[runs["hyperparameters"] == row["hyperparameters"]].sort_values("seed")
     folder = run_folder(out, str(own["run"].iloc[0]))
     image, kept, left_out = _traversals(folder)
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
+    axis.imshow(image, interpolation="antialiased")
     axis.set_anchor("N")
     axis.set_axis_off()
     side = image.shape[0] / max(len(kept), 1)
@@ -108,13 +108,13 @@ def _traversals(folder: RunFolder) -> tuple[np.ndarray, list[float], int]:
     used = [j for j in sorted(range(len(kl)), key=lambda j: -kl[j]) if kl[j] >= IN_USE]
     kept = used[:MOST_LATENTS]
     if not kept:
-        return np.full((64, 64), 255, np.uint8), [], len(used)
+        return np.full((64, 64, 3), 255, np.uint8), [], len(used)
     columns = np.linspace(0, len(TRAVERSED) - 1, 7).round().astype(int)
-    chosen = images[kept][:, columns].mean(2)  # grey
-    framed = np.pad(chosen, ((0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
-    rows, wide, height, width = framed.shape
+    chosen = in_colours(images[kept][:, columns])
+    framed = np.pad(chosen, ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
+    rows, wide, colours, height, width = framed.shape
     return (
-        framed.transpose(0, 2, 1, 3).reshape(rows * height, wide * width),
+        framed.transpose(0, 3, 1, 4, 2).reshape(rows * height, wide * width, colours),
         [kl[j] for j in kept],
         len(used) - len(kept),
     )
@@ -135,7 +135,8 @@ def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: 
     colours = sns.color_palette(n_colors=5)[3:]
     _draw_means(axis, runs, summary, "reconstruction", colours[0], "")
     axis.set_ylabel("reconstruction loss (nats)", color=colours[0])
-    axis.set_ylim(bottom=0)
+    if summary["reconstruction_mean"].min() < summary["reconstruction_mean"].max() / 2:
+        axis.set_ylim(bottom=0)  # else of what colours cost whatever is learned, no difference would be seen
     beside = axis.twinx()
     beside.grid(False)
     used = _latents_in_use(runs).merge(summary[["hyperparameters", "beta_mean"]], on="hyperparameters")

@@ -157,7 +157,7 @@ def _label(folder: RunFolder) -> str:
 
 def _image_grid(images: np.ndarray, labels: Sequence[str], title: str) -> Image.Image:
     """Images (rows, columns, C, H, W) as one picture, a label left of each row and a title above."""
-    coloured = _in_colours(images)
+    coloured = in_colours(images)
     rows, columns, channels, height, across = coloured.shape
     framed = np.pad(coloured, ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)
     colour = framed.transpose(0, 3, 1, 4, 2).reshape(rows * (height + GAP), columns * (across + GAP), channels)
@@ -173,7 +173,7 @@ def _image_grid(images: np.ndarray, labels: Sequence[str], title: str) -> Image.
     return picture
 
 
-def _in_colours(images: np.ndarray) -> np.ndarray:
+def in_colours(images: np.ndarray) -> np.ndarray:
     """Images (rows, columns, C, H, W) in red, green and blue: one channel as grey, of others the first three."""
     if images.shape[2] == 1:
         return images.repeat(3, axis=2)
