@@ -10,8 +10,8 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import FrozenInstanceError, asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 import methods
 from benchmark import presets
 from benchmark.datasets.base import FactorDataset, Indices
+from benchmark.datasets.trial import Result as Result
+from benchmark.datasets.trial import Skip
 from benchmark.errors import UsageError
 from benchmark.spec import RunSpec
 from benchmark.training.capture import has_failed
@@ -40,19 +42,6 @@ RECORDED_STEPS = 10  # of which a GPU replays the last seven
 # as of stacked runs beside the same alone on a CPU, takes InfoGAN's 0.0008 and 0.4 apart in float32 and 1e-15 and 1e-11
 # in float64, and others' less.
 NEAR = {"fp32": (2e-3, 0.7), "fp64": (SAME, 1e3 * SAME)}
-
-
-@dataclass(frozen=True)
-class Result:
-    """How one check went; `reason` is one sentence, empty where it passed."""
-
-    check: str
-    state: Literal["passed", "failed", "skipped"]
-    reason: str = ""
-
-
-class Skip(Exception):  # noqa: N818 -- no error
-    """The check does not apply to this method; the message says why."""
 
 
 class Squares(FactorDataset):

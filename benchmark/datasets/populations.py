@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Generator, Tensor
@@ -35,7 +36,11 @@ def population_of(dataset: FactorDataset) -> Population:
     """What the data set's training images are drawn from."""
     if dataset.population is not None:
         return dataset.population
-    return Grid(dataset) if dataset.table is None else Rows(dataset)
+    if dataset.table is None:
+        return Grid(dataset)
+    if dataset not in _of_tables:
+        _of_tables[dataset] = Rows(dataset)
+    return _of_tables[dataset]
 
 
 class Grid:
@@ -78,6 +83,9 @@ class Rows:
         shared = self.table[:, ~torch.tensor(varied)]
         _, group, count = torch.unique(shared, dim=0, return_inverse=True, return_counts=True)
         return group.argsort(stable=True), group, count.cumsum(0) - count, count
+
+
+_of_tables: WeakKeyDictionary[FactorDataset, Rows] = WeakKeyDictionary()  # so that each is sorted once
 
 
 class Weighted:

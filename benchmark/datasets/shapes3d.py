@@ -4,7 +4,7 @@ Reference: Burgess and Kim, "3D Shapes Dataset", 2018, https://github.com/deepmi
 The scene itself was never published; what is known of it here was fitted to 30 images in that repository's example.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -19,7 +19,7 @@ from benchmark.datasets import About, register
 from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.datasets.cache import cached_rows
 from benchmark.datasets.files import digest_of, find_or_render
-from benchmark.datasets.packed import ByteDataset, resident
+from benchmark.datasets.packed import ByteDataset, OpenRows, RowDataset
 from benchmark.datasets.shapes3d_file import read_shapes3d
 from benchmark.datasets.shapes3d_scene import FLOOR, OBJECT, SAMPLES, SKY, WALL, Shading, View, shade
 
@@ -48,20 +48,14 @@ REMARK = (
 )
 
 
-class LayeredDataset(FactorDataset):
+class LayeredDataset(RowDataset):
     """Coloured pictures whose surfaces are added up: shrinking a picture is linear, so each surface is shrunk alone.
 
-    Args:
-        open_rows: gives the surfaces when they are first needed, float16 (views * ROWS, PIXELS^2) in grey levels,
-            views in the order of the index; its argument says whether to show progress.
+    Rows are the surfaces, float16 (views * ROWS, PIXELS^2) in grey levels, views in the order of the index.
     """
 
-    def __init__(
-        self, name: str, open_rows: Callable[[bool], np.ndarray], device: torch.device | str, remarks: tuple[str, ...]
-    ) -> None:
-        super().__init__(name, "rendered", FACTORS, (CHANNELS, PIXELS, PIXELS), device, remarks)
-        self._open_rows = open_rows
-        self._rows: Tensor | None = None
+    def __init__(self, name: str, open_rows: OpenRows, device: torch.device | str, remarks: tuple[str, ...]) -> None:
+        super().__init__(open_rows, name, "rendered", FACTORS, (CHANNELS, PIXELS, PIXELS), device, remarks)
         self._levels = torch.from_numpy(HUES).to(self.device)
         self._wall_rows = self._levels * CHANNELS + torch.arange(CHANNELS, device=self.device) + WALL_ROWS
 
@@ -69,16 +63,9 @@ class LayeredDataset(FactorDataset):
     def memory(self) -> int:
         return prod(self.factor_sizes[CHANNELS:]) * ROWS * 2 * PIXELS**2
 
-    def prepare(self, progress: bool = False) -> None:
-        """Open (and the first time render) the surfaces; UsageError where that fails."""
-        if self._rows is None:
-            self._rows = resident(self, self._open_rows(progress))
-
     def images(self, indices: Indices, generator: torch.Generator | None = None) -> Tensor:
         """Images at the indices (B,): float tensor (B, 3, 64, 64) of whole grey levels / 255; nothing is drawn."""
-        self.prepare()
-        assert self._rows is not None
-        total = torch.nn.functional.embedding_bag(self._rows_of(self._on_device(indices)), self._rows, mode="sum")
+        total = torch.nn.functional.embedding_bag(self._rows_of(self._on_device(indices)), self.rows, mode="sum")
         return total.float().floor_().clamp_(0, 255).div_(255).view(-1, *self.image_shape)
 
     def _rows_of(self, indices: Tensor) -> Tensor:

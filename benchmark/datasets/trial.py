@@ -33,7 +33,7 @@ KEPT = 0.9  # of an outline, where nothing but a colour changes
 
 
 @dataclass(frozen=True)
-class Finding:
+class Result:
     """How one check went; `reason` is one sentence or a figure, and may be empty."""
 
     check: str
@@ -60,7 +60,7 @@ class Moved:
 
 
 class Skip(Exception):  # noqa: N818 -- no error
-    """The check does not apply to this data set; the message says why."""
+    """The check does not apply; the message says why."""
 
 
 # --- the checks: each returns what to tell, raises Skip, or fails an assertion whose message is the reason ---
@@ -137,7 +137,7 @@ Check = Callable[[FactorDataset], str]
 CHECKS: tuple[Check, ...] = (contract, outside, repeated, drawn, speed)
 
 
-def try_dataset(dataset: FactorDataset) -> tuple[list[Finding], list[Moved]]:
+def try_dataset(dataset: FactorDataset) -> tuple[list[Result], list[Moved]]:
     """Try every check on a data set, and move each of its factors: seconds.
 
     Returns:
@@ -146,25 +146,25 @@ def try_dataset(dataset: FactorDataset) -> tuple[list[Finding], list[Moved]]:
     findings = [_try(contract, dataset)]
     if findings[0].state == "failed":
         names = [check.__name__ for check in (*CHECKS[1:], factors)]
-        return findings + [Finding(name, "skipped", "as contract failed") for name in names], []
+        return findings + [Result(name, "skipped", "as contract failed") for name in names], []
     findings += [_try(check, dataset) for check in CHECKS[1:]]
     moved: list[Moved] = []
     findings.append(_try(lambda data: factors(data, moved), dataset, "factors"))
     return findings, moved
 
 
-def _try(check: Check, dataset: FactorDataset, name: str = "") -> Finding:
+def _try(check: Check, dataset: FactorDataset, name: str = "") -> Result:
     name = name or check.__name__
     try:
-        return Finding(name, "passed", check(dataset))
+        return Result(name, "passed", check(dataset))
     except Skip as reason:
-        return Finding(name, "skipped", str(reason))
+        return Result(name, "skipped", str(reason))
     except AssertionError as error:
-        return Finding(name, "failed", one_line(str(error)))
+        return Result(name, "failed", one_line(str(error)))
     except OUT_OF_MEMORY:
         raise
     except Exception as error:  # a data set of one's own breaks in any way
-        return Finding(name, "failed", one_line(f"it raises {type(error).__name__}: {error}"))
+        return Result(name, "failed", one_line(f"it raises {type(error).__name__}: {error}"))
 
 
 def _some(dataset: FactorDataset) -> Tensor:

@@ -28,6 +28,7 @@ from benchmark.errors import UsageError, unknown
 
 CORRELATED_PART, HELD_OUT_PART = "correlated=", "held_out="
 ALL, INVERSE = "all", "inverse"
+PARTS = ("correlated", "seen", "unseen")  # what training draws, or draws and never draws where some is held out
 NARROWEST, WIDEST = 1e-3, 1e3  # sigmas: one value alone beside each other value, and no correlation to speak of
 LEAST_HELD_OUT = 12  # combinations, some to train a metric on and some to test it
 CONDITION = re.compile(r"(?P<factor>.+?)(?P<relation>>=|<=|=|>|<)(?P<value>.*)")
@@ -113,8 +114,8 @@ def held_out_of(dataset: FactorDataset) -> Tensor | None:
 def parts_of(world: str) -> tuple[str, ...]:
     """What runs of a world are scored on beside the uniform grid, by the text of the world alone."""
     if any(part.startswith(HELD_OUT_PART) for part in world.split()):
-        return ("seen", "unseen")
-    return ("correlated",) if world else ()
+        return PARTS[1:]
+    return PARTS[:1] if world else ()
 
 
 def known_worlds(dataset: FactorDataset) -> tuple[list[str], list[str]]:

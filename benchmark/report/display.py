@@ -16,9 +16,8 @@ from methods.base import hyperparameter_fields
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.checks import Result  # which brings torch
     from benchmark.datasets.base import FactorDataset
-    from benchmark.datasets.trial import Finding, Moved
+    from benchmark.datasets.trial import Moved, Result  # which bring torch
 
 # Shown beside the ranked scores; all other columns are in leaderboard.csv.
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
@@ -45,7 +44,7 @@ def _describe_hyperparameter(field: Field[Any]) -> str:
     return f"{field.name}: {field.metadata.get('meaning', '')} ({default}{f'; {grid}' if grid else ''})"
 
 
-def checks_table(name: str, results: "Sequence[Result | Finding]") -> TextTable:
+def checks_table(name: str, results: "Sequence[Result]") -> TextTable:
     """What `check_method` found of a method, or `try_dataset` of a data set, a row each."""
     table = TextTable("check", "", "reason", title=f"check {name}")
     for result in results:

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark.datasets.worlds import PARTS
 from benchmark.storage.store import RUNS, RunFolder, codes_file, stored_runs, write_atomically
 
 OF_EACH = ("spec.json", "scores.json", "environment.json", "agreement.json", "status.json")  # the last one last
 PICTURED = ("pictures.npz", "history.csv")
-SCORED = tuple(codes_file(part) for part in ("", "correlated", "seen", "unseen"))
+SCORED = tuple(codes_file(part) for part in ("", *PARTS))
 
 
 def archive_runs(out: Path, to: Path, codes: int, pictures: int) -> tuple[int, int]:
