@@ -87,7 +87,7 @@ def test_a_mapped_file_is_looked_through_once(data, capsys, monkeypatch):
 def test_what_is_written_to_images_does_not_reach_the_file(data):
     np.savez(data / "mpi3d_toy.npz", images=IMAGES)
     before = (data / "mpi3d_toy.npz").read_bytes()
-    _load(data)._rows.zero_()
+    _load(data).rows.zero_()
     assert (data / "mpi3d_toy.npz").read_bytes() == before
 
 
