@@ -123,7 +123,7 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     wide, rows = _wide(block), board.sort_values(["rank", "method", "hyperparameters"])
     title = "Scores" if len(rows) <= MOST_ROWS else f"Scores, the best {MOST_ROWS} of {len(rows)} configurations"
     rows = rows.head(MOST_ROWS)
-    labels = _short_labels(rows)
+    labels = short_labels(rows)
     places = pd.Series(range(len(rows)), pd.MultiIndex.from_frame(rows[["method", "hyperparameters"]]))
     own = block.drop_duplicates("run").set_index("run")[["method", "hyperparameters"]].astype("str")
     heights = wide["run"].map(dict(zip(own.index, places.reindex(pd.MultiIndex.from_frame(own)), strict=True)))
@@ -258,7 +258,7 @@ def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
     return 1.1 * greatest if greatest > 0 else 1.0
 
 
-def _short_labels(rows: pd.DataFrame) -> list[str]:
+def short_labels(rows: pd.DataFrame) -> list[str]:
     """Each configuration's method, with those hyperparameters in which the method's configurations differ."""
     told = rows["hyperparameters"].str.split()
     alike = {method: set.intersection(*map(set, own)) for method, own in told.groupby(rows["method"])}
@@ -278,7 +278,7 @@ def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str
     runs = runs.merge(rows.astype(dict.fromkeys(CONFIGURATION, "str")), on=CONFIGURATION)
     runs = runs.sort_values([order, "method", "hyperparameters"])
     chosen = runs.iloc[_spread(len(runs), COMPARED)]
-    return {label: run_folder(out, run) for label, run in zip(_short_labels(chosen), chosen["run"], strict=True)}
+    return {label: run_folder(out, run) for label, run in zip(short_labels(chosen), chosen["run"], strict=True)}
 
 
 def _spread(count: int, most: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
 
     The best beta is that of the highest mean of the scores that are drawn. None where no method has runs at two betas.
     """
-    summary = _summary(board)
+    summary = rows_by_beta(board)
     names = [name for name in SCORES if f"{name}_mean" in summary and summary[f"{name}_n"].any()]
     if len(summary) < 2 or not names or "reconstruction_mean" not in summary:
         return None
@@ -61,7 +61,7 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     return figure
 
 
-def _summary(board: pd.DataFrame) -> pd.DataFrame:
+def rows_by_beta(board: pd.DataFrame) -> pd.DataFrame:
     """The rows of one method whose betas are constants, ascending, one a beta; none where it has no two of them."""
     rows = board[board["rank"].notna() & board.get("beta_mean", pd.Series(np.nan, board.index)).notna()]
     if rows.empty:
@@ -139,7 +139,7 @@ def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: 
         axis.set_ylim(bottom=0)  # else of what colours cost whatever is learned, no difference would be seen
     beside = axis.twinx()
     beside.grid(False)
-    used = _latents_in_use(runs).merge(summary[["hyperparameters", "beta_mean"]], on="hyperparameters")
+    used = latents_in_use(runs).merge(summary[["hyperparameters", "beta_mean"]], on="hyperparameters")
     if len(used):
         beside.scatter(used["beta_mean"], used["value"], color=colours[1], alpha=0.35, s=14)
         means = used.groupby("beta_mean")["value"].mean()
@@ -158,7 +158,7 @@ def _draw_price(axis: Axes, runs: pd.DataFrame, summary: pd.DataFrame, factors: 
     axis.set_xlabel("beta (weight of the KL term)")
 
 
-def _latents_in_use(runs: pd.DataFrame) -> pd.DataFrame:
+def latents_in_use(runs: pd.DataFrame) -> pd.DataFrame:
     """How many latents of each run tell something of the image: rows of run, hyperparameters and value."""
     own = runs[runs["metric"].astype("str").str.startswith(KL_PER_LATENT)]
     counted = own.assign(value=own["value"] >= IN_USE).astype({"run": "str", "hyperparameters": "str"})

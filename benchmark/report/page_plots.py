@@ -1,0 +1,344 @@
+"""The plots of the page: scores against beta, the trade-off, ranks, metrics that agree, who beats whom, shares."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from benchmark import datasets
+from benchmark.report.page_figures import (
+    COLOURS,
+    MARKS,
+    Axis,
+    Cell,
+    Line,
+    Matrix,
+    Point,
+    Series,
+    Stack,
+    beta_axis,
+    beta_places,
+    draw_intervals,
+    draw_matrix,
+    draw_plot,
+    draw_stacks,
+    linear_axis,
+    logarithmic_axis,
+)
+from benchmark.report.page_tables import number_of, rows_of
+from benchmark.report.story import IN_USE
+
+SEVERAL = 6  # headlines that are drawn against beta and reconstruction
+MOST_RANKED = 25  # rows whose rank intervals are drawn
+MOST_COMPARED = 20  # methods in a matrix
+BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
+DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
+SHARES = {"method_share": "method", "hyperparameters_share": "hyperparameters", "seed_share": "seed"}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Figures under a heading, with a word on how to read them and what their colours are."""
+
+    title: str
+    note: str
+    figures: Sequence[tuple[str, Markup]]
+    legend: Sequence[tuple[str, str, str]] = ()  # a name, the class of its colour, and the outline of its mark
+    folded: bool = False
+
+
+def draw_plots(
+    scored: pd.DataFrame, rows: pd.DataFrame, headlines: Mapping[str, int], tables: Mapping[str, pd.DataFrame]
+) -> list[Plot]:
+    """All plots of a block that its runs have something for."""
+    found = [
+        _against_beta(scored, rows, headlines),
+        _trade_off(scored, headlines),
+        _agreement(tables.get("agreement", pd.DataFrame())),
+        _beats(tables.get("beats", pd.DataFrame()), headlines),
+        _variance(tables.get("variance", pd.DataFrame())),
+    ]
+    return [plot for plot in found if plot is not None and plot.figures]
+
+
+# --- beta --------------------------------------------------------------------------------------------
+
+
+def draw_sweep(
+    scored: pd.DataFrame, rows: pd.DataFrame, name: str, label: str, tone: int, least: float | None = None
+) -> Markup:
+    """One measure of one method against beta: a dot a run, the mean and its 95% interval a beta."""
+    places = beta_places(rows["beta_mean"])
+    series = _sweep_series(scored, rows, name, places, tone)
+    values = [value for point in (*series.means, *series.dots) for value in (point.y, point.low, point.high)]
+    means = [f"{row['beta_mean']:g}: {row[f'{name}_mean']:.3g}" for row in rows_of(rows)]
+    description = f"{label} by beta, means: {', '.join(means)}."
+    return draw_plot(f"{label} against beta", description, [series], beta_axis(places), linear_axis("", values, least))
+
+
+def _sweep_series(
+    scored: pd.DataFrame, rows: pd.DataFrame, name: str, places: Mapping[float, float], tone: int
+) -> Series:
+    betas = dict(zip(rows["hyperparameters"], rows["beta_mean"], strict=True))
+    means = [_mean_point(row, name, places[row["beta_mean"]]) for row in rows_of(rows)]
+    own = scored[(scored["metric"] == name) & scored["hyperparameters"].isin(list(betas))]
+    dots = [
+        Point(places[betas[settings]], value, f"{settings}, seed {seed}: {value:.3g}")
+        for settings, seed, value in zip(own["hyperparameters"], own["seed"], own["value"], strict=True)
+    ]
+    return Series(tone, means, dots)
+
+
+def _mean_point(row: Mapping[str, Any], name: str, place: float) -> Point:
+    """A configuration's mean with its interval."""
+    mean, low, high = (number_of(row[f"{name}_{part}"]) for part in ("mean", "low", "high"))
+    between = "" if np.isnan(low) else f" [{low:.3g}, {high:.3g}]"
+    told = f"{row['method']} {row['hyperparameters']}: {mean:.3g}{between}, {row[f'{name}_n']} runs"
+    return Point(place, mean, told, low, high)
+
+
+def draw_latents(used: pd.DataFrame, rows: pd.DataFrame) -> list[tuple[str, Markup]]:
+    """How many latents are in use, against beta."""
+    places = beta_places(rows["beta_mean"])
+    betas = dict(zip(rows["hyperparameters"], rows["beta_mean"], strict=True))
+    used = used[used["hyperparameters"].isin(list(betas))]
+    if used.empty:
+        return []
+    means = {betas[str(settings)]: float(own.mean()) for settings, own in used.groupby("hyperparameters")["value"]}
+    points = [Point(places[beta], mean, f"beta {beta:g}: {mean:.3g} latents") for beta, mean in sorted(means.items())]
+    dots = [
+        Point(places[betas[settings]], float(value), f"{run}: {value}")
+        for run, settings, value in zip(used["run"], used["hyperparameters"], used["value"], strict=True)
+    ]
+    count = _factors(rows)
+    label = f"latents in use (at least {IN_USE:g} nats)"
+    told = f"{label} by beta, means: {', '.join(f'{beta:g}: {mean:.3g}' for beta, mean in sorted(means.items()))}."
+    y = linear_axis("", used["value"].astype(float), 0.0, count)
+    levels = {f"{count} factors": float(count)} if count else {}
+    plot = draw_plot(f"{label} against beta", told, [Series(1, points, dots)], beta_axis(places), y, levels)
+    return [(label, plot)]
+
+
+def _factors(rows: pd.DataFrame) -> int | None:
+    """How many factors the data set has, where it is registered."""
+    name = str(rows["dataset"].iloc[0]).partition(" ")[0]
+    return len(datasets.load(name).factor_names) or None if name in datasets.REGISTRY else None
+
+
+def _against_beta(scored: pd.DataFrame, rows: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
+    fixed = rows.assign(beta_mean=_set_betas(rows))
+    fixed = fixed[fixed["beta_mean"].notna() & fixed["rank"].notna()]
+    fixed = fixed[fixed.groupby("method")["beta_mean"].transform("nunique") > 1].sort_values("beta_mean")
+    names = [name for name in headlines if f"{name}_mean" in fixed][:SEVERAL]
+    if fixed.empty:
+        return None
+    places = beta_places(fixed["beta_mean"])
+    tones = _tones(fixed["method"])
+    figures = []
+    for name in names:
+        present = fixed.dropna(subset=[f"{name}_mean"])
+        of_method = {
+            method: (scored[scored["method"] == method], present[present["method"] == method]) for method in tones
+        }
+        series = [_sweep_series(*own, name, places, tones[method]) for method, own in of_method.items()]
+        values = [
+            value for own in series for point in (*own.means, *own.dots) for value in (point.y, point.low, point.high)
+        ]
+        description = f"{name} of {', '.join(tones)} at each beta; the values stand in the table."
+        y = linear_axis("", values, 0.0)
+        figures.append(
+            (name, draw_plot(f"{name} against beta", description, series, beta_axis(places), y, _levels(scored, name)))
+        )
+    note = "A dot a run, and the mean and its 95% interval a configuration, of methods with two values of beta or more."
+    note += " Beta weighs the KL, in beta-TCVAE the total correlation alone."
+    return Plot("Scores against beta", note, figures, _legend(tones))
+
+
+def _set_betas(rows: pd.DataFrame) -> pd.Series:
+    """Each row's beta, nan where it has none or its training found it."""
+    told = rows["hyperparameters"].str.extract(r"(?:^| )beta=(\S+)", expand=False)
+    usual = rows.get("beta_mean", pd.Series(np.nan, rows.index))
+    fixed = usual.where(rows.get("beta_std", pd.Series(np.nan, rows.index)).fillna(0) == 0)
+    return pd.to_numeric(told, errors="coerce").fillna(fixed)
+
+
+def _levels(scored: pd.DataFrame, name: str) -> dict[str, float]:
+    """The chance and ceiling that the runs tell of a metric."""
+    found = {
+        level: scored.loc[scored["metric"] == f"{name}.{level}", "value"].mean() for level in ("chance", "ceiling")
+    }
+    return {level: float(value) for level, value in found.items() if not np.isnan(value)}
+
+
+# --- the trade-off -----------------------------------------------------------------------------------
+
+
+def _trade_off(scored: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
+    prices = scored[scored["metric"] == "reconstruction"].set_index("run")["value"]
+    prices = prices[np.isfinite(prices)]
+    if prices.empty:
+        return None
+    edge = BULK * float(prices.quantile(0.9))
+    low, high = float(prices.min()), min(float(prices.max()), edge)
+    logarithmic = high > DECADE * low > 0
+    label = "reconstruction loss, nats (less is better)"
+    x = (logarithmic_axis if logarithmic else linear_axis)(label, [low, high])
+    methods = sorted(scored.loc[scored["run"].isin(prices.index), "method"].unique())
+    tones = _tones(methods)
+    figures = []
+    for name in list(headlines)[:SEVERAL]:
+        own = scored[(scored["metric"] == name) & scored["run"].isin(prices.index)]
+        series = [
+            Series(tones[method], (), _trades(runs, name, prices, edge, logarithmic))
+            for method in methods
+            for runs in [own[own["method"] == method]]
+        ]
+        y = linear_axis("", own["value"], 0.0)
+        told = f"{name} against the reconstruction loss of {len(own)} runs of {len(methods)} methods."
+        figures.append((name, draw_plot(f"{name} against reconstruction", told, series, x, y)))
+    beyond = sorted(scored.loc[scored["run"].isin(prices[prices > edge].index), "method"].unique())
+    note = "A dot a run: up is better disentangled, left is better reconstructed."
+    note += f" At the right edge, beyond it: {', '.join(beyond)}." if beyond else ""
+    return Plot("The trade-off", note, figures, _legend(tones))
+
+
+def _trades(runs: pd.DataFrame, name: str, prices: pd.Series, edge: float, logarithmic: bool) -> list[Point]:
+    points = []
+    for run, method, settings, seed, value in zip(
+        runs["run"], runs["method"], runs["hyperparameters"], runs["seed"], runs["value"], strict=True
+    ):
+        price = float(prices[run])
+        told = f"{method} {settings}, seed {seed}: {name} {value:.3g}, reconstruction {price:.4g}"
+        points.append(Point(log10(min(price, edge)) if logarithmic else min(price, edge), value, told))
+    return points
+
+
+# --- ranks -------------------------------------------------------------------------------------------
+
+
+def draw_ranks(rows: pd.DataFrame) -> Markup:
+    """The overall rank of each method's best row, with its interval; in colour what is not told from the best."""
+    ranked = rows[rows["rank"].notna()].sort_values(["rank", "method", "hyperparameters"]).drop_duplicates("method")
+    if ranked.empty or "rank_low" not in ranked:
+        return Markup()
+    lines = [_rank_line(row) for row in rows_of(ranked.head(MOST_RANKED))]
+    axis = linear_axis("overall rank", [value for line in lines for value in (line.value, line.low, line.high)], 1)
+    tied = [line.label for line in lines if line.strong]
+    told = f"From the best down: {', '.join(line.told for line in lines)}. Not told from the best: {', '.join(tied)}."
+    return draw_intervals("Overall rank of each method at its best configuration", told, lines, _whole(axis))
+
+
+def _whole(axis: Axis) -> Axis:
+    return Axis(axis.label, axis.low, axis.high, [tick for tick in axis.ticks if tick[0] == int(tick[0])])
+
+
+def _rank_line(row: Mapping[str, Any]) -> Line:
+    rank, low, high = (number_of(row[name]) for name in ("rank", "rank_low", "rank_high"))
+    label = str(row["label"])
+    told = f"{label}: {rank:.0f}" + ("" if np.isnan(low) else f" [{low:.0f} to {high:.0f}]")
+    return Line(label, rank, told, low, high, number_of(row["tied"]) == 1)
+
+
+# --- matrices and shares -----------------------------------------------------------------------------
+
+
+def _agreement(table: pd.DataFrame) -> Plot | None:
+    if table.empty:
+        return None
+    names = list(dict.fromkeys(table["metric"].astype("str")))
+    cells = {}
+    for metric, other, tau in zip(table["metric"], table["other"], table["tau"], strict=True):
+        if not np.isnan(tau) and metric != other:
+            told = f"{metric} and {other}: tau = {tau:.2f}"
+            cells[str(metric), str(other)] = Cell(abs(tau), f"{tau:.2f}".replace("0.", "."), told, 0 if tau >= 0 else 1)
+    pairs = sorted(
+        (cell.told for (one, other), cell in cells.items() if one < other),
+        key=lambda told: float(told[told.rindex("=") + 1 :]),
+    )
+    told = f"Least alike: {pairs[0]}. Most alike: {pairs[-1]}." if pairs else ""
+    title = "Kendall's rank correlation of each two metrics over configurations"
+    note = (
+        "Kendall's tau of each two metrics over the configurations' means: 1 where they rank all alike, 0 where one "
+        "tells nothing of the other, in the other colour where they rank the other way round. "
+    )
+    return Plot("Do metrics agree?", note + told, [("", draw_matrix(title, told, Matrix(names, names, cells)))])
+
+
+def _beats(table: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
+    if table.empty:
+        return None
+    figures = [
+        (name, figure)
+        for name in headlines
+        for figure in _draw_beats(name, table[table["metric"].astype("str") == name])
+    ]
+    note = (
+        "The share of pairs, of a run of the row's method and one of the column's, in which the first scores better, "
+        "ties half; each method at its best configuration. Pointed at, a cell tells its 95% interval, wide for few runs."
+    )
+    return Plot("Who beats whom", note, figures, folded=True)
+
+
+def _draw_beats(name: str, table: pd.DataFrame) -> Iterator[Markup]:
+    if table.empty:
+        return
+    names = list(dict.fromkeys([*table["method"].astype("str"), *table["other"].astype("str")]))[:MOST_COMPARED]
+    cells = {}
+    for row in rows_of(table):
+        one, other = str(row["method"]), str(row["other"])
+        ours, theirs = f"{one} {row['hyperparameters']}".strip(), f"{other} {row['other_hyperparameters']}".strip()
+        counts = row["runs"], row["other_runs"]
+        cells[one, other] = _win(row["probability"], row["low"], row["high"], ours, theirs, *counts)
+        cells[other, one] = _win(
+            1 - row["probability"], 1 - row["high"], 1 - row["low"], theirs, ours, *reversed(counts)
+        )
+    kept = {pair: cell for pair, cell in cells.items() if {*pair} <= {*names}}
+    ordered = sorted(
+        names,
+        key=lambda one: -float(np.mean([_share(kept[one, other]) for other in names if (one, other) in kept] or [0])),
+    )
+    told = f"By how many others each is beaten, the least first: {', '.join(ordered)}."
+    yield draw_matrix(f"P(row beats column) by {name}", told, Matrix(ordered, ordered, kept))
+
+
+def _win(share: float, low: float, high: float, ours: str, theirs: str, runs: int, others: int) -> Cell:
+    told = f"{ours} beats {theirs}: {share:.2f} [{low:.2f}, {high:.2f}], {runs} and {others} runs"
+    return Cell(abs(2 * share - 1), f"{share:.2f}".replace("0.", "."), told, 0 if share >= 0.5 else 1)
+
+
+def _share(cell: Cell) -> float:
+    """The share of wins that a cell stands for."""
+    return 0.5 + cell.strength / 2 * (1 if cell.tone == 0 else -1)
+
+
+def _variance(table: pd.DataFrame) -> Plot | None:
+    if table.empty:
+        return None
+    stacks = []
+    for row in table.sort_values("seed_share").to_dict("records"):
+        parts = [
+            (row[name], f"{row['metric']}: {label} {row[name]:.0%}", place)
+            for place, (name, label) in enumerate(SHARES.items())
+        ]
+        stacks.append(Stack(str(row["metric"]), parts, f"seed {row['seed_share']:.0%}"))
+    first = table.iloc[0]
+    note = (
+        f"How much of each score's variance over {first['runs']} runs of {first['configurations']} configurations is "
+        f"of the method, of its hyperparameters and of the seed."
+    )
+    told = "; ".join(f"{stack.label}: {stack.beside}" for stack in stacks)
+    legend = [(label, f"c{place}", MARKS[1]) for place, label in enumerate(SHARES.values())]
+    return Plot("What scores vary with", note, [("", draw_stacks("Shares of variance", told, stacks, 1.0))], legend)
+
+
+def _tones(methods: Sequence[str] | pd.Series) -> dict[str, int]:
+    """A colour's number for each method, by name."""
+    return {method: number for number, method in enumerate(sorted(set(methods)))}
+
+
+def _legend(tones: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    return [(name, f"c{tone % COLOURS}", MARKS[tone // COLOURS % len(MARKS)]) for name, tone in tones.items()]
