@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.report.leaderboard import write_table, write_tables
+from benchmark.report.comparisons import write_comparisons
+from benchmark.report.leaderboard import write_tables
 from benchmark.report.plots import draw_all
-from benchmark.report.summary import choose_configurations, share_variance
 from benchmark.scoring.agreement import compare_models
 from benchmark.storage.store import tables_lock
 
@@ -16,7 +16,6 @@ def regenerate(out: Path) -> pd.DataFrame:
     with tables_lock(out):
         compare_models(out)
         runs, board = write_tables(out)
-        write_table(choose_configurations(runs), out / "chosen.csv", rounded=True)
-        write_table(share_variance(runs), out / "variance.csv", rounded=True)
+        write_comparisons(out, runs, board)
         draw_all(out, runs, board)
     return board
