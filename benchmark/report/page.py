@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 
 import jinja2
@@ -34,12 +34,17 @@ from benchmark.report.page_tables import (
 )
 from benchmark.report.plots import short_labels
 from benchmark.report.reported import PAPERS, reported_numbers
-from benchmark.report.story import IN_USE, SCORES, latents_in_use, rows_by_beta
+from benchmark.report.story import IN_USE, latents_in_use, rows_by_beta
 from benchmark.storage.store import open_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILE = "index.html"
 FIRST = ("reconstruction", "beta_vae_score", "factor_vae_score", "mig", "dci_fast")  # of what is drawn
+GAINS = {
+    "beta_vae_score.at_5_pairs_without_shape": "beta-VAE score (5 pairs, without shape)",
+    "dci_fast": "DCI disentanglement",
+    "mig": "MIG",
+}
 PRICES = {"reconstruction": "reconstruction loss, nats", "kl": "KL, nats"}
 
 
@@ -153,7 +158,7 @@ def _hash(text: str) -> str:
 
 def _words(name: str) -> Markup:
     """A name that a line may break after its underscores and points."""
-    return Markup("<wbr>").join(re.split("(?<=[_.@])", name))
+    return Markup("<wbr>").join(re.split("(?<=[_.@=])", name))
 
 
 def _prose(text: str) -> Markup:
@@ -240,7 +245,7 @@ def _chosen(chosen: pd.DataFrame, rows: pd.DataFrame, dataset: str) -> Table | N
 def _story(scored: pd.DataFrame, board: pd.DataFrame, panels: Mapping[str, Panel]) -> Story | None:
     """What beta buys and costs, of the method that it is told of; None where no method has runs at two betas."""
     rows = rows_by_beta(board).reset_index(drop=True)
-    names = [name for name in SCORES if f"{name}_mean" in rows and rows[f"{name}_n"].any()]
+    names = [name for name in GAINS if f"{name}_mean" in rows and rows[f"{name}_n"].any()]
     if len(rows) < 2 or not names or "reconstruction_mean" not in rows:
         return None
     best = int(rows[[f"{name}_mean" for name in names]].mean(axis=1).to_numpy().argmax())
@@ -251,7 +256,7 @@ def _story(scored: pd.DataFrame, board: pd.DataFrame, panels: Mapping[str, Panel
     return Story(
         method,
         _tell_story(rows, names, best, used),
-        [(SCORES[name], page_plots.draw_sweep(own, rows, name, SCORES[name], tone=0, least=0.0)) for name in names],
+        [(GAINS[name], page_plots.draw_sweep(own, rows, name, GAINS[name], tone=0, least=0.0)) for name in names],
         [(label, page_plots.draw_sweep(own, rows, name, label, tone=1)) for name, label in prices.items()]
         + page_plots.draw_latents(used, rows),
         [_beta(rows.iloc[place], place == best, names, panels) for place in sorted({0, best, len(rows) - 1})],
@@ -259,7 +264,7 @@ def _story(scored: pd.DataFrame, board: pd.DataFrame, panels: Mapping[str, Panel
 
 
 def _beta(row: pd.Series, best: bool, names: Sequence[str], panels: Mapping[str, Panel]) -> Beta:
-    scores = [f"{SCORES[name]} {show(number_of(row[f'{name}_mean']))}" for name in names]
+    scores = [f"{GAINS[name]} {show(number_of(row[f'{name}_mean']))}" for name in names]
     scores.append(f"reconstruction loss {show(number_of(row['reconstruction_mean']))} nats")
     return Beta(f"{row['beta_mean']:g}", best, ", ".join(scores), row["target"], panels[row["target"]].look)
 
@@ -269,15 +274,12 @@ def _tell_story(rows: pd.DataFrame, names: Sequence[str], best: int, used: pd.Da
     latents = used.groupby("hyperparameters")["value"].mean()
     told = []
     for start, end in pairwise(sorted({0, best, len(rows) - 1})):
-        ends = [rows.iloc[start], rows.iloc[end]]
-        parts = [f"{SCORES[name]} {_tell_change(ends, f'{name}_mean')}" for name in names]
-        price = f"the reconstruction loss {_tell_change(ends, 'reconstruction_mean')} nats"
-        counts = [latents.get(row["hyperparameters"], nan) for row in ends]
-        kept = (
-            "" if any(map(isnan, counts)) else f", and of the latents {counts[0]:.3g} are in use, then {counts[1]:.3g}"
-        )
-        betas = " to ".join(f"{row['beta_mean']:g}" for row in ends)
-        told.append(f"From beta = {betas}, {', '.join(parts)}; {price}{kept}.")
+        one, other = (rows.iloc[place] for place in (start, end))
+        parts = [f"{GAINS[name]} {_tell_change(one[f'{name}_mean'], other[f'{name}_mean'])}" for name in names]
+        price = _tell_change(one["reconstruction_mean"], other["reconstruction_mean"])
+        kept = _tell_change(*(latents.get(row["hyperparameters"], nan) for row in (one, other)))
+        betas = f"From beta = {one['beta_mean']:g} to {other['beta_mean']:g}"
+        told.append(f"{betas}: {', '.join(parts)}; reconstruction loss {price} nats, latents in use {kept}.")
     if best == 0:
         told.append("The least beta that was tried scores best.")
     if best == len(rows) - 1:
@@ -285,7 +287,8 @@ def _tell_story(rows: pd.DataFrame, names: Sequence[str], best: int, used: pd.Da
     return told
 
 
-def _tell_change(ends: Sequence[pd.Series], name: str) -> str:
-    one, other = (number_of(row[name]) for row in ends)
-    way = "rises" if other > one else "falls" if other < one else "stays"
-    return f"{way} from {show(one)} to {show(other)}"
+def _tell_change(one: float, other: float) -> str:
+    texts = [show(number_of(value)) for value in (one, other)]
+    if texts[0] == texts[1]:
+        return f"still {texts[0]}"
+    return f"{'up' if other > one else 'down'} from {texts[0]} to {texts[1]}"

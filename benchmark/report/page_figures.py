@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 WIDTH, HEIGHT = 320.0, 230.0  # CSS pixels of a plot
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 10.0, 40.0  # around its axes
-LETTER = 6.3  # pixels of a letter of a label, about
+LETTER = 6.8  # pixels of a letter of a label, about
 LONGEST = 30  # letters of a label
 TICKS = 5
 TICK_ROOM = 20.0  # pixels between the labels of two ticks
@@ -19,7 +19,6 @@ CELL = 34.0, 24.0  # pixels of a cell of a matrix
 BAR = 20.0  # pixels of a row of bars
 COLOURS = 8  # that the style sheet has; further series take other marks
 MARKS = ("M-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0z", "M-3,-3h6v6h-6z", "M0,-4l4,4l-4,4l-4,-4z", "M0,-4l4,7h-8z")
-STRONG = 0.55  # of a cell's colour, from which on its text is that of the background
 Attribute = str | float
 
 
@@ -259,6 +258,11 @@ def draw_stacks(title: str, description: str, stacks: Sequence[Stack], most: flo
     return drawing.markup()
 
 
+def show_share(value: float) -> str:
+    """A number from -1 to 1 to two digits, as short as a cell is narrow."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("0.", ".", 1)
+
+
 def _label_room(labels: Iterable[str]) -> float:
     return 14 + LETTER * max((len(shorten(label)) for label in labels), default=0)
 
@@ -306,8 +310,7 @@ def draw_matrix(title: str, description: str, matrix: Matrix) -> Markup:
             x, strength = left + wide * column, min(max(cell.strength, 0.0), 1.0)
             box: dict[str, Attribute] = {"x": x + 0.5, "y": y + 0.5, "width": wide - 1, "height": tall - 1}
             drawing.add("rect", "", cell.told, f"cell c{cell.tone}", **box, fill_opacity=strength)
-            tone = "value on" if strength > STRONG else "value"
-            drawing.text(x + wide / 2, y + tall / 2 + 4, cell.text, tone, "middle", cell.told)
+            drawing.text(x + wide / 2, y + tall / 2 + 4, cell.text, "value", "middle")
     return drawing.markup()
 
 

@@ -136,7 +136,8 @@ def _settings(method: str, given: Mapping[str, Any]) -> list[tuple[str, str, str
 
 def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_flat(each)}" for name, each in value.items() if each not in ({}, ""))
+        named = {name: _flat(each) for name, each in value.items() if each not in ({}, "")}
+        return ", ".join(each if name == "name" else f"{name} {each}" for name, each in named.items())
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -151,7 +151,7 @@ def _image(pixels: np.ndarray, across: int = 0) -> Image.Image:
 def _as_data(first: Image.Image, *rest: Image.Image) -> str:
     """A WebP as a URL that holds it, animated where there are several frames."""
     content = io.BytesIO()
-    animated = {"save_all": True, "append_images": rest, "duration": FRAME, "loop": 0} if rest else {}
+    animated = {"save_all": True, "append_images": rest, "duration": FRAME, "loop": 0, "kmax": 0} if rest else {}
     first.save(content, format="webp", quality=QUALITY, method=EFFORT, **animated)
     return f"data:image/webp;base64,{b64encode(content.getvalue()).decode()}"
 

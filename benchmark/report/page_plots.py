@@ -28,11 +28,12 @@ from benchmark.report.page_figures import (
     draw_stacks,
     linear_axis,
     logarithmic_axis,
+    show_share,
 )
 from benchmark.report.page_tables import number_of, rows_of
 from benchmark.report.story import IN_USE
 
-SEVERAL = 6  # headlines that are drawn against beta and reconstruction
+SEVERAL = 6  # headlines that are drawn, of all that there are
 MOST_RANKED = 25  # rows whose rank intervals are drawn
 MOST_COMPARED = 20  # methods in a matrix
 BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
@@ -75,7 +76,7 @@ def draw_sweep(
     places = beta_places(rows["beta_mean"])
     series = _sweep_series(scored, rows, name, places, tone)
     values = [value for point in (*series.means, *series.dots) for value in (point.y, point.low, point.high)]
-    means = [f"{row['beta_mean']:g}: {row[f'{name}_mean']:.3g}" for row in rows_of(rows)]
+    means = [f"{beta:g}: {mean:.3g}" for beta, mean in zip(rows["beta_mean"], rows[f"{name}_mean"], strict=True)]
     description = f"{label} by beta, means: {', '.join(means)}."
     return draw_plot(f"{label} against beta", description, [series], beta_axis(places), linear_axis("", values, least))
 
@@ -84,7 +85,9 @@ def _sweep_series(
     scored: pd.DataFrame, rows: pd.DataFrame, name: str, places: Mapping[float, float], tone: int
 ) -> Series:
     betas = dict(zip(rows["hyperparameters"], rows["beta_mean"], strict=True))
-    means = [_mean_point(row, name, places[row["beta_mean"]]) for row in rows_of(rows)]
+    told = [f"{name}_{part}" for part in ("mean", "low", "high", "n")]
+    points = rows_of(rows[["method", "hyperparameters", "beta_mean", *told]])
+    means = [_mean_point(row, name, places[row["beta_mean"]]) for row in points]
     own = scored[(scored["metric"] == name) & scored["hyperparameters"].isin(list(betas))]
     dots = [
         Point(places[betas[settings]], value, f"{settings}, seed {seed}: {value:.3g}")
@@ -225,7 +228,7 @@ def draw_ranks(rows: pd.DataFrame) -> Markup:
     ranked = rows[rows["rank"].notna()].sort_values(["rank", "method", "hyperparameters"]).drop_duplicates("method")
     if ranked.empty or "rank_low" not in ranked:
         return Markup()
-    lines = [_rank_line(row) for row in rows_of(ranked.head(MOST_RANKED))]
+    lines = [_rank_line(row) for row in rows_of(ranked.head(MOST_RANKED)[["label", "rank", "rank_low", "rank_high", "tied"]])]
     axis = linear_axis("overall rank", [value for line in lines for value in (line.value, line.low, line.high)], 1)
     tied = [line.label for line in lines if line.strong]
     told = f"From the best down: {', '.join(line.told for line in lines)}. Not told from the best: {', '.join(tied)}."
@@ -233,7 +236,9 @@ def draw_ranks(rows: pd.DataFrame) -> Markup:
 
 
 def _whole(axis: Axis) -> Axis:
-    return Axis(axis.label, axis.low, axis.high, [tick for tick in axis.ticks if tick[0] == int(tick[0])])
+    return Axis(
+        axis.label, axis.low, axis.high, [(1, "1"), *(tick for tick in axis.ticks if tick[0] % 1 == 0 and tick[0] > 1)]
+    )
 
 
 def _rank_line(row: Mapping[str, Any]) -> Line:
@@ -254,7 +259,7 @@ def _agreement(table: pd.DataFrame) -> Plot | None:
     for metric, other, tau in zip(table["metric"], table["other"], table["tau"], strict=True):
         if not np.isnan(tau) and metric != other:
             told = f"{metric} and {other}: tau = {tau:.2f}"
-            cells[str(metric), str(other)] = Cell(abs(tau), f"{tau:.2f}".replace("0.", "."), told, 0 if tau >= 0 else 1)
+            cells[str(metric), str(other)] = Cell(abs(tau), show_share(tau), told, 0 if tau >= 0 else 1)
     pairs = sorted(
         (cell.told for (one, other), cell in cells.items() if one < other),
         key=lambda told: float(told[told.rindex("=") + 1 :]),
@@ -273,12 +278,12 @@ def _beats(table: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
         return None
     figures = [
         (name, figure)
-        for name in headlines
+        for name in list(headlines)[:SEVERAL]
         for figure in _draw_beats(name, table[table["metric"].astype("str") == name])
     ]
     note = (
         "The share of pairs, of a run of the row's method and one of the column's, in which the first scores better, "
-        "ties half; each method at its best configuration. Pointed at, a cell tells its 95% interval, wide for few runs."
+        "ties half; each method at its best configuration. Pointed at, a cell tells its 95% interval."
     )
     return Plot("Who beats whom", note, figures, folded=True)
 
@@ -307,7 +312,7 @@ def _draw_beats(name: str, table: pd.DataFrame) -> Iterator[Markup]:
 
 def _win(share: float, low: float, high: float, ours: str, theirs: str, runs: int, others: int) -> Cell:
     told = f"{ours} beats {theirs}: {share:.2f} [{low:.2f}, {high:.2f}], {runs} and {others} runs"
-    return Cell(abs(2 * share - 1), f"{share:.2f}".replace("0.", "."), told, 0 if share >= 0.5 else 1)
+    return Cell(abs(2 * share - 1), show_share(share), told, 0 if share >= 0.5 else 1)
 
 
 def _share(cell: Cell) -> float:
@@ -319,7 +324,7 @@ def _variance(table: pd.DataFrame) -> Plot | None:
     if table.empty:
         return None
     stacks = []
-    for row in table.sort_values("seed_share").to_dict("records"):
+    for row in rows_of(table.sort_values("seed_share")):
         parts = [
             (row[name], f"{row['metric']}: {label} {row[name]:.0%}", place)
             for place, (name, label) in enumerate(SHARES.items())

@@ -11,9 +11,9 @@ import pandas as pd
 import metrics
 from benchmark.report.leaderboard import BLOCK
 from benchmark.report.reported import Reported, reported_numbers, reported_of
+from benchmark.report.worth import ORACLE
 from metrics import Metric, generalisation, udr
 
-ORACLE = "ground_truth"  # is told the factors, so that it is the best of a table and no contender
 FIRST = (  # of the columns, shown from the start
     "reconstruction",
     "beta_vae_score",
@@ -228,8 +228,10 @@ def leaders_by(rows: pd.DataFrame, metric: str) -> Iterator[Leader]:
     ranked = ranked.sort_values([f"{name}rank", "rank", "method", "hyperparameters"])
     if ranked.empty:
         return
-    first, *others = rows_of(ranked)
-    tied = [(row["label"], row["target"]) for row in others if _is_tied(row, name)]
+    (first,) = rows_of(ranked.head(1))
+    others = ranked.iloc[1:]
+    others = others[others[f"{name}tied"] == 1] if f"{name}tied" in others else others.iloc[:0]
+    tied = [*zip(others["label"], others["target"], strict=True)]
     mean, low, high = (number_of(first.get(f"{metric}_{part}")) if metric else nan for part in ("mean", "low", "high"))
     rank, between = rank_of(first, name)
     yield Leader(

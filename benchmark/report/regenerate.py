@@ -6,6 +6,7 @@ import pandas as pd
 
 from benchmark.report.comparisons import write_comparisons
 from benchmark.report.leaderboard import write_tables
+from benchmark.report.page import write_page
 from benchmark.report.plots import draw_all
 from benchmark.scoring.agreement import compare_models
 from benchmark.storage.store import tables_lock
@@ -16,6 +17,7 @@ def regenerate(out: Path) -> pd.DataFrame:
     with tables_lock(out):
         compare_models(out)
         runs, board = write_tables(out)
-        write_comparisons(out, runs, board)
+        tables = write_comparisons(out, runs, board)
         draw_all(out, runs, board)
+        write_page(out, runs, board, tables)
     return board
