@@ -218,7 +218,7 @@ class Metric:
             sweep leaves it out.
         ranked: whether it takes part in the leaderboard's ranks: not where it does not look at factors.
         at_chance: the same as `chance` where it is a number, or the value among those of a run that tells it, such as
-            "beta_vae_score.chance"; None where it depends on codes or factors, and no score can be set in relation to it.
+            "beta_vae_score.chance"; None where it depends on codes or factors: no score is set in relation to it.
         breaks: properties that one would expect and the score lacks, each with the reason; where another column
             lacks one the property is followed by the column, as in "doubling codes (active)".
         least_factors, least_codes, least_rows: what a table must have, rows being those of training; 0

@@ -269,6 +269,14 @@ def _summaries(values: pd.DataFrame, blocks: pd.Series) -> pd.DataFrame:
     return summary
 
 
+def short_labels(rows: pd.DataFrame) -> list[str]:
+    """Each configuration's method, with those hyperparameters in which the method's configurations differ."""
+    told = rows["hyperparameters"].str.split()
+    alike = {method: set.intersection(*map(set, own)) for method, own in told.groupby(rows["method"])}
+    pairs = zip(rows["method"], told, strict=True)
+    return [" ".join([method, *(each for each in own if each not in alike[method])]) for method, own in pairs]
+
+
 def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write runs.csv and leaderboard.csv of the runs stored under the output folder; returns both.
 

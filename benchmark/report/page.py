@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from benchmark.report import page_plots
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, short_labels
 from benchmark.report.page_figures import METRIC_TOLD, draw_beta_vae_score
 from benchmark.report.page_panels import Panel, Shared, panels_of
 from benchmark.report.page_pictures import Look
@@ -32,7 +32,6 @@ from benchmark.report.page_tables import (
     show,
     tell_leader,
 )
-from benchmark.report.plots import short_labels
 from benchmark.report.reported import PAPERS, reported_numbers
 from benchmark.report.story import IN_USE, latents_in_use, rows_by_beta
 from benchmark.storage.store import open_atomically

@@ -228,7 +228,9 @@ def draw_ranks(rows: pd.DataFrame) -> Markup:
     ranked = rows[rows["rank"].notna()].sort_values(["rank", "method", "hyperparameters"]).drop_duplicates("method")
     if ranked.empty or "rank_low" not in ranked:
         return Markup()
-    lines = [_rank_line(row) for row in rows_of(ranked.head(MOST_RANKED)[["label", "rank", "rank_low", "rank_high", "tied"]])]
+    lines = [
+        _rank_line(row) for row in rows_of(ranked.head(MOST_RANKED)[["label", "rank", "rank_low", "rank_high", "tied"]])
+    ]
     axis = linear_axis("overall rank", [value for line in lines for value in (line.value, line.low, line.high)], 1)
     tied = [line.label for line in lines if line.strong]
     told = f"From the best down: {', '.join(line.told for line in lines)}. Not told from the best: {', '.join(tied)}."

@@ -12,12 +12,15 @@ from benchmark.scoring.agreement import compare_models
 from benchmark.storage.store import tables_lock
 
 
-def regenerate(out: Path) -> pd.DataFrame:
-    """Bring everything under the output folder up to date with its runs; returns the leaderboard."""
+def regenerate(out: Path, every: bool = False) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Bring everything under the output folder up to date with its runs; returns leaderboard and comparisons.
+
+    `every` draws figures of every score beside those of the first few.
+    """
     with tables_lock(out):
         compare_models(out)
         runs, board = write_tables(out)
         tables = write_comparisons(out, runs, board)
-        draw_all(out, runs, board)
+        draw_all(out, runs, board, every)
         write_page(out, runs, board, tables)
-    return board
+    return board, tables
