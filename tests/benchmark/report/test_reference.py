@@ -12,6 +12,7 @@ from metrics.base import WIDE
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 TABLES = ("runs.csv", "leaderboard.csv", *(f"{name}.csv" for name in COMPARISONS))
+MOST_OF_A_PAGE = 5e6  # bytes
 MOST_BYTES = 40e6  # of what is kept beside the tables and figures, in all
 
 
@@ -40,6 +41,11 @@ def test_figures_are_made_again_of_the_same_runs(again):
         names = {str(path.relative_to(folder)) for path in folder.glob("plots/*/*.png")}
         assert names
         assert names == {str(path.relative_to(copy)) for path in copy.glob("plots/*/*.png")}
+
+
+def test_pages_are_small(again):
+    for folder, copy in again.items():
+        assert (copy / "index.html").stat().st_size < MOST_OF_A_PAGE, folder.name
 
 
 def test_what_is_kept_is_enough_for_a_new_metric_and_small():

@@ -1,0 +1,461 @@
+import base64
+import hashlib
+import io
+import json
+import re
+import shlex
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import methods
+import metrics
+from benchmark import datasets
+from benchmark.datasets.worlds import read_world
+from benchmark.options import parse, read_specs, run_parser
+from benchmark.report.comparisons import COMPARISONS
+from benchmark.report.leaderboard import build_leaderboard, collect_runs
+from benchmark.report.page import write_page
+from benchmark.report.page_panels import MOST_PICTURED, command_of, write_seeds
+from benchmark.report.page_pictures import look_at
+from benchmark.report.page_tables import show
+from benchmark.report.reported import PAPERS, reported_numbers, reported_of
+from benchmark.spec import RunSpec
+from benchmark.storage.store import RunFolder, stored_runs
+from tests.benchmark.report.pages import Element, read_page
+from tests.benchmark.stored_runs import store_runs
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
+HOSTILE = "<script>alert(1)</script>"
+QUOTED = "\"><svg onload=alert(1)>' --></style></script>"
+
+
+def tables_of(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
+    runs = collect_runs(out)
+    board = build_leaderboard(runs)
+    return runs, board, {name: compare(runs, board) for name, compare in COMPARISONS.items()}
+
+
+def make_page(out: Path) -> Element:
+    return read_page(write_page(out, *tables_of(out)).read_text())
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """A dozen runs on Shapes3D, some with pictures and most with codes."""
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(REFERENCE / "shapes3d" / "runs", folder / "runs")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tables(out):
+    return tables_of(out)
+
+
+@pytest.fixture(scope="module")
+def runs(tables):
+    return tables[0]
+
+
+@pytest.fixture(scope="module")
+def board(tables):
+    return tables[1]
+
+
+@pytest.fixture(scope="module")
+def page(out, tables):
+    return read_page(write_page(out, *tables).read_text())
+
+
+@pytest.fixture
+def golden(tmp_path):
+    """A copy of a dozen stored runs, one of them failed, without pictures or codes."""
+    shutil.copytree(GOLDEN / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+def change(folder: RunFolder, name: str, **content) -> None:
+    path = folder.path / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | content))
+
+
+# --- a document --------------------------------------------------------------------------------------
+
+
+def test_it_asks_nobody_for_anything(page):
+    for element in page.all():
+        for name in ("src", "href", "srcset", "action", "poster", "data", "xlink:href"):
+            assert element.attributes.get(name, "#").startswith(("#", "data:image/webp;base64,")), element
+        assert element.tag not in ("link", "iframe", "object", "embed", "base")
+    (style,), (script,) = page.all("style"), page.all("script")
+    assert not re.search(r"url\(|@import|@font-face|https?:", style.text)
+    assert not re.search(r"https?:|fetch|XMLHttp|import\(", script.text)
+
+
+def test_its_policy_allows_its_own_style_and_script_alone(page):
+    (policy,) = page.having("meta", **{"http-equiv": "Content-Security-Policy"})
+    rules = dict(rule.split(" ", 1) for rule in policy.attributes["content"].split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for tag in ("style", "script"):
+        (element,) = page.all(tag)
+        digest = base64.b64encode(hashlib.sha256("".join(element.texts).encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert not [each for each in page.all() if "style" in each.attributes]  # which the policy would refuse
+
+
+def test_ids_are_unique_and_links_lead_to_them(page):
+    ids = [each.attributes["id"] for each in page.all() if "id" in each.attributes]
+    assert len(ids) == len(set(ids)) > 10
+    targets = {each.attributes["href"][1:] for each in page.all("a")}
+    assert targets <= {*ids}
+
+
+def test_headings_are_in_order(page):
+    levels = [int(each.tag[1]) for each in page.all("h1", "h2", "h3", "h4", "h5", "h6")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_everything_has_a_name_for_who_does_not_see_it(page):
+    images = page.all("img")
+    assert len([each for each in images if each.attributes["alt"]]) > 20
+    assert all("alt" in each.attributes for each in images)
+    drawings = [each for each in page.all("svg") if each.attributes.get("aria-hidden") != "true"]
+    assert len(drawings) > 10
+    for each in drawings:
+        assert each.attributes["role"] == "img"
+        assert [child.tag for child in each.children[:2]] == ["title", "desc"]
+        assert each.children[0].text
+        assert each.children[1].text
+    for table in page.all("table"):
+        assert table.all("caption")[0].text
+        assert all(each.attributes.get("scope") in ("col", "row") for each in table.all("th"))
+    for each in page.all("select", "input"):
+        assert each.parent.tag == "label"
+        assert each.parent.text
+
+
+def test_rows_have_as_many_cells_as_the_head(page):
+    for table in page.all("table"):
+        rows = [sum(int(cell.attributes.get("colspan", 1)) for cell in row.all("td", "th")) for row in table.all("tr")]
+        assert len(set(rows)) == 1, table.all("caption")[0].text
+
+
+def test_the_same_runs_give_the_same_bytes(out, tables, page):
+    first = (out / "index.html").read_bytes()
+    write_page(out, *tables)
+    assert (out / "index.html").read_bytes() == first
+    assert len(first) < 5e6
+    assert not list(out.glob(".*.tmp"))
+
+
+# --- what it says ------------------------------------------------------------------------------------
+
+
+def cells_of(page: Element, caption: str) -> dict[str, dict[str, Element]]:
+    """The cells of a table by method and hyperparameters, and by column."""
+    (table,) = [each for each in page.all("table") if each.all("caption")[0].text == caption]
+    head, *rows = table.all("tr")
+    names = [each.attributes["data-name"] for each in head.all("th")]
+    read = [dict(zip(names, row.all("td", "th"), strict=True)) for row in rows]
+    return {" ".join(row[name].attributes["data-value"] for name in ("method", "hyperparameters")): row for row in read}
+
+
+def test_the_leaderboard_is_the_leaderboard(board, page):
+    cells = cells_of(page, "Every configuration")
+    assert len(cells) == len(board)
+    for row in board.to_dict("records"):
+        shown = cells[f"{row['method']} {row['hyperparameters']}"]
+        for name in ("mig", "reconstruction", "dci_es", "kl"):
+            assert shown[name].texts[0].strip() == show(row[f"{name}_mean"])
+            assert float(shown[name].attributes["data-value"]) == pytest.approx(row[f"{name}_mean"], abs=1e-6)
+        assert ("tied" in shown["mig"].attributes["class"].split()) == (row["mig_tied"] == 1)
+        assert ("tied" in shown["rank"].attributes["class"].split()) == (row["tied"] == 1)
+        assert shown["rank"].text.startswith(str(row["rank"]))
+        assert f"[{row['rank_low']} to {row['rank_high']}]" in shown["rank"].text or row["rank_low"] == row["rank_high"]
+    first = [
+        name for name, cell in next(iter(cells.values())).items() if "more" not in cell.attributes["class"].split()
+    ]
+    assert first == [
+        "rank", "method", "hyperparameters", "seeds", "reconstruction", "beta_vae_score",
+        "beta_vae_score.at_5_pairs", "factor_vae_score", "mig", "dci_fast", "iqm", "reported",
+    ]  # fmt: skip
+
+
+def test_who_leads_and_with_whom_it_ties(board, page):
+    (table,) = page.having("table", **{"class": "leaders"})
+    rows = {row.all("th")[0].text: row for row in table.all("tbody")[0].all("tr")}
+    best = board[board["mig_rank"] == 1].iloc[0]
+    tied = board[(board["mig_tied"] == 1) & (board["mig_rank"] > 1)]
+    _, *others = rows["mig"].all("a")
+    assert rows["mig"].all("a")[0].text.split()[0] == best["method"]
+    assert len(others) == min(len(tied), 6) > 1
+    assert {each.text.split()[0] for each in others} <= {*tied["method"]}
+
+
+def test_what_beta_buys_stands_first(page):
+    (block,) = page.having("section", **{"class": "block"})
+    assert [each.text for each in block.all("h3")][:2] == [
+        "What beta buys and what it costs",
+        "Who leads, and with whom it ties",
+    ]
+    shown = [each for each in page.all("figure") if each.attributes.get("class", "").startswith("beta")]
+    assert [re.search(r"beta = (\d+)", each.text)[1] for each in shown] == ["1", "16"]
+    assert ["best" in each.attributes["class"].split() for each in shown] == [False, True]
+    assert all(each.all("img") for each in shown)
+
+
+def test_every_run_of_a_sweep_is_a_dot(runs, page):
+    expected = runs[(runs["method"] == "betavae") & (runs["metric"] == "mig")]["value"]
+    (drawing, *_) = [each for each in page.all("svg") if each.text.startswith("MIG against beta")]
+    dots = [each for each in drawing.all("path") if each.attributes["class"].startswith("dot")]
+    told = sorted(each.all("title")[0].text.rpartition(" ")[2] for each in dots)
+    assert told == sorted(f"{value:.3g}" for value in expected)
+
+
+def test_published_numbers_stand_beside_and_are_not_ranked(page):
+    cells = cells_of(page, "Every configuration")
+    own = cells["factorvae gamma=35"]["reported"]
+    assert "factor_vae_score 0.84 ± 0.066" in own.text
+    assert all(each.attributes["href"].startswith("#reported") for each in own.all("a"))
+    (section,) = page.having("section", id="reported")
+    assert "Differs:" in section.text
+    assert {row.attributes["data-method"] for row in section.all("tr") if "id" in row.attributes} >= {"EncDiff", "VCT"}
+
+
+def test_metrics_say_what_they_lack(page):
+    (table,) = page.having("table", **{"class": "declared"})
+    rows = {row.all("th")[0].text.replace(" ", ""): row.text for row in table.all("tbody")[0].all("tr")}
+    for name in ("mig", "beta_vae_score", "dci_es"):
+        metric = metrics.REGISTRY[name]
+        assert metric.reference in rows[name]
+        assert all(what in rows[name] for what in metric.breaks)
+
+
+def test_a_failed_run_is_told_with_its_reason(golden):
+    page = make_page(golden)
+    (failed,) = page.having("dl", **{"class": "failed"})
+    assert "DivergenceError" in failed.text
+    assert "1 failed" in page.text
+
+
+def test_what_is_stale_is_marked(golden):
+    folder = next(iter(stored_runs(golden)))
+    scores = folder.read_json("scores.json")
+    scores["metrics"]["beta_vae_score"]["version"] = 1
+    change(folder, "scores.json", metrics=scores["metrics"])
+    assert "stale: beta_vae_score was at version 1" in make_page(golden).text
+
+
+# --- what is hostile, missing or much ----------------------------------------------------------------
+
+
+def test_hostile_names_are_text(golden):
+    first, second, third, *_ = stored_runs(golden)
+    change(first, "spec.json", method=HOSTILE, hyperparameters={QUOTED: 1.0})
+    change(second, "spec.json", dataset="../../etc/passwd", preset=QUOTED)
+    change(third, "status.json", state="failed", reason=QUOTED)
+    change(third, "spec.json", source=HOSTILE)
+    page = make_page(golden)
+    assert len(page.all("script")) == len(page.all("style")) == 1
+    assert not page.all("iframe", "object", "embed", "animate", "foreignobject")
+    assert not [each for each in page.all() if any(name.startswith("on") for name in each.attributes)]
+    assert HOSTILE in page.text
+    assert QUOTED in page.text
+    assert any(each.attributes.get("data-method") == HOSTILE for each in page.all("tr"))
+    assert "../../etc/passwd" in page.text
+
+
+def test_a_folder_without_runs_has_a_page(tmp_path):
+    page = make_page(tmp_path)
+    assert "No runs are stored here yet." in page.text
+
+
+def test_one_run_and_no_comparisons_have_a_page(golden):
+    kept, *others = stored_runs(golden)
+    for folder in others:
+        shutil.rmtree(folder.path)
+    assert kept.finished
+    runs = collect_runs(golden)
+    page = read_page(write_page(golden, runs, build_leaderboard(runs), {}).read_text())
+    assert "No method here has finished runs at two values of beta" in page.text
+    assert len(cells_of(page, "Every configuration")) == 1
+
+
+def test_runs_of_which_none_finished_have_a_page(golden):
+    for folder in stored_runs(golden):
+        change(folder, "status.json", state="failed", reason="out of memory")
+    page = make_page(golden)
+    assert "No configuration here has a rank" in page.text
+    assert page.text.count("out of memory") >= 12
+
+
+def test_a_damaged_run_is_told(golden):
+    folder = next(iter(stored_runs(golden)))
+    (folder.path / "spec.json").write_text("{}")
+    assert f"{folder.path.name} (its spec.json" in make_page(golden).text
+
+
+def test_of_many_configurations_the_first_have_pictures(tmp_path):
+    (template, *_) = [each for each in stored_runs(REFERENCE / "quick") if (each.path / "pictures.npz").exists()]
+    store_runs(tmp_path, template, 70)
+    runs = collect_runs(tmp_path)
+    page = read_page(write_page(tmp_path, runs, build_leaderboard(runs), {}).read_text())
+    panels = page.having("details", **{"class": "panel"})
+    pictured = [each for each in panels if each.all("img")]
+    assert len(panels) == 70
+    assert len(pictured) == MOST_PICTURED
+    assert {each.attributes["data-method"] for each in pictured} >= {"betavae"}
+    assert "Pictures are shown of some configurations only" in page.text
+    assert (tmp_path / "index.html").stat().st_size < 20e6
+
+
+# --- a run seen --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def known(golden, mini):
+    """A run whose first two latents are factors 3 and 1 of its data, whose third is noise and whose fourth is off."""
+    folder = next(iter(stored_runs(golden)))
+    rng = np.random.default_rng(0)
+    rows = np.arange(len(mini))
+    factors = mini.factors(rows).numpy().astype(float)
+    codes = np.stack([factors[:, 3], factors[:, 1], rng.integers(2, size=len(rows)), np.zeros(len(rows))], axis=1)
+    folder.write_codes(codes, rows)
+    images = rng.integers(0, 255, (4, 9, 1, 64, 64)).astype(np.uint8)
+    folder.write_arrays(
+        "pictures.npz", {"traversals": images, "originals": images[0, :8], "reconstructions": images[1, :8]}
+    )
+    scores = folder.read_json("scores.json")
+    kept = {name: value for name, value in scores["measures"].items() if not name.startswith("kl_per_latent_")}
+    change(
+        folder, "scores.json", measures=kept | {f"kl_per_latent_{j}": kl for j, kl in enumerate((1.0, 2.0, 0.5, 0.0))}
+    )
+    return folder
+
+
+def test_latents_are_named_by_the_factor_that_they_know_best(known, mini):
+    look = look_at(known, 0, {}, pictured=True)
+    assert [latent.name for latent in look.latents] == ["z1", "z0", "z2"]  # by their nats, but for what is off
+    assert [latent.factor for latent in look.latents] == [mini.factor_names[1], mini.factor_names[3], ""]
+    assert [latent.told for latent in look.latents[:2]] == [f"{mini.factor_names[k]} 1.00" for k in (1, 3)]
+    assert look.left_out == 1
+    assert not look.missing
+    assert mini.factor_names[3] in look.latents[1].alternative
+
+
+def test_traversals_move(known):
+    latent = look_at(known, 0, {}, pictured=True).latents[0]
+    sizes = {}
+    for name in ("moving", "still"):
+        head, _, content = getattr(latent, name).partition(",")
+        assert head == "data:image/webp;base64"
+        with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+            sizes[name] = picture.size, getattr(picture, "n_frames", 1)
+    assert sizes == {"moving": ((64, 64), 16), "still": ((9 * 64, 64), 1)}
+
+
+def test_what_is_not_kept_is_told(known):
+    (known.path / "codes.npz").unlink()
+    look = look_at(known, 0, {}, pictured=True)
+    assert look.information is None
+    assert look.latents
+    assert not any(latent.factor for latent in look.latents)
+    (known.path / "pictures.npz").unlink()
+    look = look_at(known, 0, {}, pictured=True)
+    assert "codes were not kept" in " ".join(look.missing)
+    assert "No pictures" in " ".join(look.missing)
+    change(known, "spec.json", dataset="nobody_knows_it")
+    known.write_codes(np.zeros((5, 3)), np.arange(5))
+    assert "factors of its data are not known" in " ".join(look_at(known, 0, {}, pictured=True).missing)
+    known.write_codes(np.zeros((5, 3000)), np.arange(5))
+    assert "as many codes as pixels" in " ".join(look_at(known, 0, {}, pictured=True).missing)
+
+
+# --- commands ----------------------------------------------------------------------------------------
+
+
+def specs_of(command: str) -> dict[str, RunSpec]:
+    words = shlex.split(command)
+    assert words[:2] == ["python", "run_benchmark.py"]
+    return {spec.run_id: spec for spec in read_specs(parse(run_parser(), words[2:]))}
+
+
+def test_the_commands_make_the_runs_again(tmp_path):
+    groups: dict[str, list[RunFolder]] = {}
+    for reference in REFERENCE.glob("*/runs"):
+        for folder in stored_runs(reference.parent):
+            groups.setdefault(folder.configuration, []).append(folder)
+    assert len(groups) > 50
+    for folders in groups.values():
+        seeds = sorted(folder.read_json("spec.json")["seed"] for folder in folders)
+        made = specs_of(command_of(folders[0].read_json("spec.json"), seeds))
+        assert {folder.path.name for folder in folders} == {*made}
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        {"steps": 7},
+        {"likelihood": "gaussian:0.1"},
+        {"world": "correlated=scale:shape:0.2"},
+        {"dataset": "shapes3d", "world": "held_out=shape=3,object_hue=5..9"},
+        {"method": "betavae", "hyperparameters": {"beta": 4}, "preset": "standard", "seed": 3},
+    ],
+)
+def test_the_command_tells_what_is_unusual(unusual):
+    given = {"method": "vae", "dataset": "dsprites", **unusual}
+    if world := given.get("world"):
+        correlated, held_out = (world.partition(f"{name}=")[2] for name in ("correlated", "held_out"))
+        given["world"] = read_world(datasets.load(given["dataset"]), correlated, held_out)
+    spec = RunSpec(**given)
+    assert {*specs_of(command_of(spec.to_dict(), [spec.seed]))} == {spec.run_id}
+
+
+def test_a_command_that_needs_more_says_what():
+    stored = RunSpec("vae").to_dict()
+    assert "--data-dir DIR" in command_of(stored | {"source": "published"}, [0])
+    assert "--plugin FILE.py" in command_of(stored | {"method": "mine"}, [0])
+    assert command_of({}, [0]) == ""
+
+
+@pytest.mark.parametrize(("seeds", "text"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 2, 3, 7], "0,2-3,7"), ([], "")])
+def test_seeds_are_written_as_the_command_line_takes_them(seeds, text):
+    assert write_seeds(seeds) == text
+
+
+# --- papers ------------------------------------------------------------------------------------------
+
+
+def test_published_numbers_are_of_known_papers_data_and_metrics():
+    found = reported_numbers()
+    assert len(found) == len(set(found)) > 100
+    for each in found:
+        assert each.paper in PAPERS
+        assert each.dataset in datasets.REGISTRY
+        base, _, value = each.metric.partition(".")
+        assert not value or value in metrics.REGISTRY[base].columns
+        assert 0 <= each.value <= 1
+    assert {each.method for each in found} & {*methods.REGISTRY}
+
+
+def test_published_numbers_are_of_their_hyperparameters():
+    shown = {each.metric: each.shown for each in reported_of("dsprites", "betavae", "beta=4")}
+    assert shown["beta_vae_score.without_shape"] == "0.992 ± 0.001"
+    assert "beta_vae_score.without_shape" not in {each.metric for each in reported_of("dsprites", "betavae", "beta=16")}
+    assert not reported_of("dsprites", "nobody", "")
+
+
+def test_numbers_are_shown_to_what_they_say():
+    assert [show(value) for value in (0.12345, 1.2345, 123.45, 12345.6, float("nan"), float("inf"), -0.5)] == [
+        "0.123", "1.23", "123.5", "12,346", "-", "∞", "-0.500",
+    ]  # fmt: skip
