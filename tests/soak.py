@@ -40,6 +40,7 @@ class Counted(VAE):
         return super().loss(networks, batch, noise, hyperparameters, step)
 '''
 SAME = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "probe.npz", "scores.json", "status.json")
+MOST_OF_A_PAGE = 20e6  # bytes
 PHASES = ("training", "checkpointing", "scoring", "aggregation")
 
 
@@ -213,6 +214,7 @@ def aggregate_thousands(folder: Path, rng: random.Random) -> str:
         assert len({spec.run_id for spec in specs}) == count
         if "run_benchmark.py" in command:
             _timed(["run_benchmark.py", "leaderboard", "--out", str(folder / str(count))])  # how seeds agree, once
+        page = folder / str(count) / "index.html"
         if "leaderboard" in command:
             _forget_tables(folder / str(count))
         seconds, memory, printed = _timed(command)
@@ -220,6 +222,7 @@ def aggregate_thousands(folder: Path, rng: random.Random) -> str:
         told.append(f"{name}: {seconds:.1f} s of {most}, {memory:.2f} GB")
         assert seconds < most, told[-1]
         assert memory < 1, told[-1]
+        assert not page.exists() or page.stat().st_size < MOST_OF_A_PAGE, f"a page of {page.stat().st_size:,} bytes"
     return "; ".join(told)
 
 
@@ -232,7 +235,7 @@ def _large_sweeps(folder: Path, given: list[str]) -> Iterator[tuple[str, int, fl
     again = ["run_benchmark.py", "--methods", methods, *settings, *given, "--out", str(folder / "100")]
     yield "100 finished runs again", 100, 5, again
     plots = ["run_benchmark.py", "leaderboard", "--out", str(folder / "1000")]
-    yield "1,000 runs into tables and plots", 1_000, 10, plots
+    yield "1,000 runs into tables, plots and a page", 1_000, 20, plots
     code = "from pathlib import Path; from benchmark.report.leaderboard import write_tables; "
     code += f"write_tables(Path({str(folder / '10000')!r}))"
     yield "10,000 runs into tables", 10_000, 30, ["-c", code]

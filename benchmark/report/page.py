@@ -13,6 +13,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+import methods
+import metrics
 from benchmark.report import page_plots
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION, short_labels
 from benchmark.report.page_figures import METRIC_TOLD, draw_beta_vae_score
@@ -38,6 +40,8 @@ from benchmark.storage.store import open_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILE = "index.html"
+CARRIED = re.compile(rb'<meta name="source" content="([0-9a-f]{64})">')
+HEAD = 4_096  # bytes of a page within which it stands
 FIRST = ("reconstruction", "beta_vae_score", "factor_vae_score", "mig", "dci_fast")  # of what is drawn
 GAINS = {
     "beta_vae_score.at_5_pairs_without_shape": "beta-VAE score (5 pairs, without shape)",
@@ -95,13 +99,16 @@ class Block:
 def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Path:
     """Write `<out>/index.html`: tables, figures and pictures of the stored runs in one file that needs no other.
 
-    The same stored runs give the same bytes.
+    The same stored runs give the same bytes. It carries a digest of what it was made from, and is left as it is while
+    that stays.
 
     Args:
         board: of `build_leaderboard`.
         tables: what is compared, by name, each with the columns of a block first; any may be missing or empty.
     """
-    shared, path = Shared(out), out / FILE
+    shared, path, source = Shared(out), out / FILE, _digest(runs, board, *tables.values())
+    if _made_from(path) == source:
+        return path
     blocks = [
         _block(shared, f"b{number}", own, rows, _of_block(tables, own))
         for number, (own, rows) in enumerate(_blocks(runs, board), 1)
@@ -110,6 +117,7 @@ def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mappi
     names = sorted({block.dataset for block in blocks})
     across = tables.get("across", pd.DataFrame())
     content = _template().render(
+        source=source,
         blocks=blocks,
         runs=runs["run"].nunique(),
         damaged=[*zip(damaged["run"].astype("str"), damaged["reason"].astype("str"), strict=True)],
@@ -128,6 +136,25 @@ def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mappi
     with open_atomically(path) as file:
         file.write(content.encode("utf-8", "backslashreplace"))
     return path
+
+
+def _digest(*tables: pd.DataFrame) -> str:
+    """Tells whether the same tables were shown by the same code, of the same methods and metrics."""
+    rows = b"".join(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes() for table in tables)
+    own = [*Path(__file__).parent.glob("*.py"), *Path(__file__).parent.glob("*.csv"), *TEMPLATES.iterdir()]
+    told = [path for package in (methods, metrics) for path in Path(str(package.__file__)).parent.glob("*.py")]
+    code = b"".join(path.read_bytes() for path in sorted([*own, *told]) if path.is_file())
+    return hashlib.sha256(rows + code).hexdigest()
+
+
+def _made_from(path: Path) -> str:
+    """The digest that the page at the path carries; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            found = CARRIED.search(file.read(HEAD))
+    except OSError:
+        return ""
+    return found[1].decode() if found else ""
 
 
 # --- the template ------------------------------------------------------------------------------------

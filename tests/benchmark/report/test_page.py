@@ -18,10 +18,12 @@ import metrics
 from benchmark import datasets
 from benchmark.datasets.worlds import read_world
 from benchmark.options import parse, read_specs, run_parser
+from benchmark.report import page_panels
 from benchmark.report.comparisons import COMPARISONS
 from benchmark.report.leaderboard import build_leaderboard, collect_runs
 from benchmark.report.page import write_page
-from benchmark.report.page_panels import MOST_PICTURED, command_of, write_seeds
+from benchmark.report.page_figures import Axis, logarithmic_axis
+from benchmark.report.page_panels import command_of, write_seeds
 from benchmark.report.page_pictures import look_at
 from benchmark.report.page_tables import show
 from benchmark.report.reported import PAPERS, reported_numbers, reported_of
@@ -152,10 +154,22 @@ def test_rows_have_as_many_cells_as_the_head(page):
 
 def test_the_same_runs_give_the_same_bytes(out, tables, page):
     first = (out / "index.html").read_bytes()
+    (out / "index.html").unlink()
     write_page(out, *tables)
     assert (out / "index.html").read_bytes() == first
     assert len(first) < 5e6
     assert not list(out.glob(".*.tmp"))
+
+
+def test_it_is_left_as_it_is_while_its_runs_are_the_same(golden, monkeypatch):
+    make_page(golden)
+    path = golden / "index.html"
+    path.write_bytes(path.read_bytes() + b"<!-- mine -->")
+    make_page(golden)
+    assert path.read_bytes().endswith(b"<!-- mine -->")
+    change(next(iter(stored_runs(golden))), "status.json", state="failed", reason="another")
+    make_page(golden)
+    assert not path.read_bytes().endswith(b"<!-- mine -->")
 
 
 # --- what it says ------------------------------------------------------------------------------------
@@ -299,24 +313,48 @@ def test_runs_of_which_none_finished_have_a_page(golden):
     assert page.text.count("out of memory") >= 12
 
 
+def test_each_protocol_has_a_section_and_the_one_of_most_runs_is_first(golden):
+    for number, folder in enumerate(stored_runs(golden)):
+        if number % 4 == 0:
+            change(folder, "spec.json", preset="standard")
+    page = make_page(golden)
+    sections = page.having("section", **{"class": "block"})
+    assert [each.attributes["data-preset"] for each in sections] == ["quick", "standard"]
+    assert [each.all("h2")[0].text for each in sections] == ["dsprites_mini, quick", "dsprites_mini, standard"]
+    assert len(cells_of(sections[1], "Every configuration")) < len(cells_of(sections[0], "Every configuration"))
+    choices = page.having("select", **{"data-by": "preset"})[0].all("option")
+    assert [each.text for each in choices] == ["all", "quick", "standard"]
+
+
+def test_what_holds_over_data_sets_has_a_section(golden):
+    runs = collect_runs(golden)
+    rows = {"preset": ["quick"] * 2, "steps": [20] * 2, "method": ["vae", HOSTILE], "hyperparameters": ["", "a=1"]}
+    across = pd.DataFrame(rows | {"datasets": [3, 3], "iqm": [0.5, np.nan], "mean_rank": [np.nan, np.inf]})
+    page = read_page(write_page(golden, runs, build_leaderboard(runs), {"across": across}).read_text())
+    (section,) = page.having("section", id="across")
+    first, second = ([cell.text for cell in row.all("td", "th")] for row in section.all("tbody")[0].all("tr"))
+    assert first == ["quick", "20", "vae", "", "3", "0.500", "-"]
+    assert second[2:] == [HOSTILE, "a= 1", "3", "-", "∞"]
+
+
 def test_a_damaged_run_is_told(golden):
     folder = next(iter(stored_runs(golden)))
     (folder.path / "spec.json").write_text("{}")
     assert f"{folder.path.name} (its spec.json" in make_page(golden).text
 
 
-def test_of_many_configurations_the_first_have_pictures(tmp_path):
+def test_of_many_configurations_the_first_have_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_panels, "MOST_PICTURED", 5)
     (template, *_) = [each for each in stored_runs(REFERENCE / "quick") if (each.path / "pictures.npz").exists()]
-    store_runs(tmp_path, template, 70)
+    store_runs(tmp_path, template, 12)
     runs = collect_runs(tmp_path)
     page = read_page(write_page(tmp_path, runs, build_leaderboard(runs), {}).read_text())
     panels = page.having("details", **{"class": "panel"})
     pictured = [each for each in panels if each.all("img")]
-    assert len(panels) == 70
-    assert len(pictured) == MOST_PICTURED
+    assert len(panels) == 12
+    assert len(pictured) == 5
     assert {each.attributes["data-method"] for each in pictured} >= {"betavae"}
     assert "Pictures are shown of some configurations only" in page.text
-    assert (tmp_path / "index.html").stat().st_size < 20e6
 
 
 # --- a run seen --------------------------------------------------------------------------------------
@@ -362,6 +400,23 @@ def test_traversals_move(known):
         with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
             sizes[name] = picture.size, getattr(picture, "n_frames", 1)
     assert sizes == {"moving": ((64, 64), 16), "still": ((9 * 64, 64), 1)}
+
+
+def test_large_pictures_are_made_smaller(known):
+    images = np.zeros((4, 9, 3, 100, 200), np.uint8)
+    pictures = {"traversals": images, "originals": images[0, :8], "reconstructions": images[0, :8]}
+    known.write_arrays("pictures.npz", pictures)
+    look = look_at(known, 0, {}, pictured=True)
+    for picture, size in ((look.latents[0].moving, (128, 64)), (look.compared[0][1], (512, 64))):
+        with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
+            assert image.size == size
+
+
+def test_an_axis_of_logarithms():
+    axis = logarithmic_axis("nats", [0.0, 1, 1000])
+    assert (10.0 in [10**tick for tick, _ in axis.ticks]) and axis.ticks[0] == (0.0, "1")
+    assert [axis(value, 0, 300) for value in (0, 1, 3, 99)] == [0, 100, 300, 300]
+    assert Axis("", 1, 1, [])(1, 0, 10) == 5
 
 
 def test_what_is_not_kept_is_told(known):

@@ -1,6 +1,7 @@
-"""The page in headless Chromium, offline: looked at and clicked, it asks for nothing. Wants `pip install ".[browser]"`."""
+"""The page in headless Chromium, offline: looked at and clicked. Wants `pip install ".[browser]"` and the browser."""
 
 import json
+import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,10 +56,10 @@ def browsing(folder: Path, *switches: str):
 
 
 def requests_of(driver) -> set[str]:
-    """What the page asked for, but for what stands in it."""
+    """What the page asked for, but for what stands in it; a browser's first tab asks for fonts of its own."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     asked = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-    return {url for url in asked if not url.startswith("data:")}
+    return {url for url in asked if not url.startswith(("data:", "chrome:"))}
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,17 @@ def test_a_narrow_screen_scrolls_tables_and_not_the_page(page):
     width = page.execute_script("return document.documentElement.scrollWidth")
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert width <= NARROW
+
+
+def test_a_request_would_be_seen(browser, file, tmp_path):
+    changed = tmp_path / "changed.html"
+    changed.write_text(file.read_text().replace("<main", '<img alt="" src="http://localhost:9/x.png"><main', 1))
+    browser.get(changed.as_uri())
+    assert "Content Security Policy" in browser.get_log("browser")[0]["message"]
+    changed.write_text(re.sub("<meta http-equiv[^>]*>", "", changed.read_text()))
+    browser.get(changed.as_uri())
+    assert "http://localhost:9/x.png" in requests_of(browser)
+    browser.get_log("browser")
 
 
 def test_it_is_read_without_scripts(file, tmp_path):
