@@ -184,7 +184,7 @@ def _hash(text: str) -> str:
 
 def _words(name: str) -> Markup:
     """A name that a line may break after its underscores and points."""
-    return Markup("<wbr>").join(re.split("(?<=[_.@=])", name))
+    return Markup("<wbr>").join(re.split("(?<=[_.@])", name))
 
 
 def _prose(text: str) -> Markup:

@@ -344,7 +344,7 @@ def draw_beta_vae_score() -> Markup:
         _arrow(drawing, 148, top + 28, 200)
         _draw_differences(drawing, 210, top + 4, differences)
         drawing.line(322, top + 28, 400, 128, "flow")
-    drawing.text(66, 246, "same size, all else differs", "pale", "middle")
+    drawing.text(10, 246, "same size, all else differs", "pale")
     drawing.text(258, 246, "|z(left) - z(right)|", "pale", "middle")
     averages = tuple(sum(column) / len(DIFFERENCES) for column in zip(*DIFFERENCES, strict=True))
     _arrow(drawing, 400, 128, 424)

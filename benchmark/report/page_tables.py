@@ -195,7 +195,7 @@ def _is_tied(row: Mapping[str, Any], name: str) -> bool:
 
 def _reported_cell(dataset: str, method: str, hyperparameters: str) -> Cell:
     found = reported_of(dataset, method, hyperparameters)
-    links = [(f"{each.metric.partition('.')[0]} {each.shown}", _reported_target(each)) for each in found[:FACTS]]
+    links = [(f"{each.metric} {each.shown}", _reported_target(each)) for each in found[:FACTS]]
     links += [(f"and {len(found) - FACTS} more", "reported")] if len(found) > FACTS else []
     return Cell(value=found[0].value if found else None, links=links)
 
