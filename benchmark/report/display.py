@@ -10,7 +10,7 @@ from rich.table import Table as TextTable
 import methods
 from benchmark import datasets
 from benchmark.presets import PRESETS
-from benchmark.spec import format_value
+from benchmark.spec import MEASURED, format_value
 from methods.base import hyperparameter_fields
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ def board_table(keys: Any, board: "pd.DataFrame", width: int) -> TextTable:
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
         cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
         stale = f"(stale: {row['stale']})" if row["stale"] else ""
-        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"], stale]))
+        known = "" if row["evidence"] == MEASURED else f"({row['evidence']})"
+        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"], known, stale]))
         rank = "" if pd.isna(row["rank"]) else str(row["rank"])
         table.add_row(rank, row["method"], settings, f"{row['seeds']}{failed}", *cells)
     return table
