@@ -53,10 +53,11 @@ class Received:
     Attributes:
         spec: what `spec.json` of its folder is to hold.
         evidence: how its scores are known.
-        scores: of a claim, by metric.
-        codes: (N, D) of the fixed rows, those of training first, as they are scored.
-        findings: what was found of the codes as they were sent.
         digests: of the files that it came of, by their names.
+        scores: of a claim, by metric.
+        rows, table: the fixed rows and their codes, as they are scored; None of a claim.
+        findings: what was found of the codes as they were sent.
+        notes: what else is worth knowing, a sentence each.
     """
 
     spec: Mapping[str, Any]
@@ -193,9 +194,11 @@ def _identity(told: Mapping[str, Any]) -> dict[str, str]:
 
 def _find_files(folder: Path) -> tuple[dict[int, Path], dict[int, Path]]:
     """The files of codes and of weights by seed; -1 where a file's name tells none."""
-    names = [(path, {kind: name.fullmatch(path.name) for kind, name in FILES.items()}) for path in folder.iterdir()]
-    found = {kind: {int(told[kind][1] or -1): path for path, told in names if told[kind]} for kind in FILES}
-    codes, weights = (dict(sorted(files.items())) for files in found.values())
+    paths = [*folder.iterdir()]
+    codes, weights = (
+        dict(sorted((int(told[1] or -1), path) for path in paths if (told := name.fullmatch(path.name))))
+        for name in FILES.values()
+    )
     return codes, weights
 
 
@@ -266,7 +269,7 @@ def _refuse_taken(out: Path, name: str, identity: Mapping[str, str]) -> None:
 def _stored_spec(
     name: str, told: Mapping[str, Any], dataset: FactorDataset, preset: str, protocol: dict[str, Any]
 ) -> dict[str, Any]:
-    grouped = {"groups": told["groups"]} if "groups" in told else {}
+    grouped = {"groups": told["groups"].replace(" ", "")} if "groups" in told else {}
     return {
         "method": name,
         "method_version": 1,
@@ -297,24 +300,23 @@ def _receive_codes(
     folder: Path, name: str, told: Mapping[str, Any], dataset: FactorDataset, path: Path, weights: Path | None
 ) -> Received:
     rows = fixed_rows(dataset)
-    codes = _read_codes(path, rows)
+    sent = _read_codes(path, rows)
+    codes = sent if weights is None else _encode_again(weights, told["weights"], sent, dataset, rows)
     groups = read_groups(told["groups"]) if "groups" in told else None
     try:
-        whole = as_table(codes, dataset, rows)
-        table = whole if groups is None else as_table(codes, dataset, rows, groups)
+        whole = as_table(sent, dataset, rows)
+        table = as_table(codes, dataset, rows, groups)
     except ValueError as error:
         raise UsageError(one_line(f"{path}: {error}")) from error
     counts = {"train_rows": len(rows.train), "test_rows": len(rows.test), "rows": rows_digest(dataset, rows)}
     spec = _stored_spec(name, told, dataset, SUBMITTED, counts)
-    if weights is not None:
-        _verify(weights, told["weights"], codes, dataset, rows)
     return Received(
         spec,
         VERIFIED if weights is not None else RECOMPUTED,
         _digests(folder / "spec.json", path, *filter(None, [weights])),
         rows=rows,
         table=table,
-        findings=scrutinise(codes.astype(np.float64), dataset, rows, whole),
+        findings=scrutinise(sent.astype(np.float64), dataset, rows, whole, here=spec["source"] == dataset.source),
         notes=[grouped] if (grouped := table.tell_groups()) else [],
     )
 
@@ -345,18 +347,26 @@ def _digests(*paths: Path) -> dict[str, str]:
 # --- weights -----------------------------------------------------------------------------------------
 
 
-def _verify(path: Path, told: Mapping[str, Any], codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> None:
-    """Raise UsageError where weights do not give the codes, encoded here from the images of the rows."""
+def _encode_again(
+    path: Path, told: Mapping[str, Any], codes: np.ndarray, dataset: FactorDataset, rows: Rows
+) -> np.ndarray:
+    """The codes (N, D) that the weights give of the rows' images here, which are scored in place of those sent.
+
+    Raises:
+        UsageError: they are others, beyond rounding in half precision and on another device.
+    """
     given = _encode(path, told, dataset, rows)
     if given.shape != codes.shape:
         raise UsageError(f"{path} gives {given.shape[1]} codes, and there are {codes.shape[1]} in the file of codes.")
-    # Half precision has eleven bits of a number however large it is.
-    apart = np.abs(given - codes) > ALIKE * given.std(0) + np.abs(given) * 2**-10
+    # Half precision has eleven bits of a number however large it is; what varies little is told by the others' noise.
+    rounding = np.abs(given) * 2**-10 + ALIKE / 10 * given.std(0).max()
+    apart = np.abs(given - codes) > ALIKE * given.std(0) + rounding
     if apart.mean() > STRAYED:
         raise UsageError(
             f"{path} gives other codes: {apart.mean():.1%} of them differ by more than {ALIKE:.0%} of a standard "
             "deviation; send the weights that made them, or none."
         )
+    return given
 
 
 @torch.inference_mode()

@@ -55,18 +55,19 @@ class Finding:
     remark: str = ""
 
 
-def scrutinise(codes: np.ndarray, dataset: FactorDataset, rows: Rows, table: Table) -> list[Finding]:
+def scrutinise(codes: np.ndarray, dataset: FactorDataset, rows: Rows, table: Table, here: bool = True) -> list[Finding]:
     """Look at codes (N, D) of the rows, as they were sent, and at their table.
 
     Args:
-        table: of the same rows, its codes perhaps reduced by groups.
+        table: of the same rows and codes.
+        here: whether the codes are of the data set's images as they are here, and not from another source.
     """
     checks: dict[str, Callable[[], tuple[str, str]]] = {
         "constant codes": lambda: _find_constants(codes),
         "copied codes": lambda: _find_copies(codes),
         "equal rows": lambda: _find_equal_rows(codes),
         "labels": lambda: _find_labels(table),
-        "equal images": lambda: _compare_equal_images(codes, dataset, rows),
+        "equal images": lambda: _compare_equal_images(codes, dataset, rows, here),
         "order of rows": lambda: _compare_shuffled(table),
         "training and test rows": lambda: _compare_parts(table),
     }
@@ -194,8 +195,10 @@ def _one_hot(columns: np.ndarray, values: list[int]) -> np.ndarray:
 # --- of codes and images -----------------------------------------------------------------------------
 
 
-def _compare_equal_images(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> tuple[str, str]:
+def _compare_equal_images(codes: np.ndarray, dataset: FactorDataset, rows: Rows, here: bool) -> tuple[str, str]:
     """Whether codes of images that are the same, pixel for pixel, are the same."""
+    if not here:
+        return f"not looked at: the images here are {dataset.source}", ""
     try:
         blocks = [*fixed_images(dataset, rows.all)]
     except UsageError:  # a published file that is not there
