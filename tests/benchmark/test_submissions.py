@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 import metrics
 from benchmark.cli import main
+from benchmark.report import paper
 from benchmark.report.leaderboard import write_tables
 from benchmark.running import submissions
 from benchmark.running.execution import Workplace, score
@@ -243,6 +244,16 @@ def test_a_name_that_is_taken(send, codes, tmp_path):
     folder.write_json("spec.json", folder.read_json("spec.json") | {"method": "plugged"})
     with pytest.raises(ValueError, match=r"name 'plugged' is taken in .*, by a method; choose another"):
         store(send({"codes": codes}), tmp_path / "golden", "plugged")
+
+
+def test_the_papers_table_takes_none_of_them(send, codes, tmp_path):
+    (folder,) = store(send({"codes": codes}), tmp_path)
+    spec = folder.read_json("spec.json") | {"method": "vae", "hyperparameters": {}}
+    folder.write_json("spec.json", spec)
+    assert paper._row(folder) == ""
+    del spec["submission"]
+    folder.write_json("spec.json", spec)
+    assert paper._row(folder) == "VAE"
 
 
 def test_codes_too_many_to_keep(send, tmp_path):
