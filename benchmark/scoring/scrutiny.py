@@ -17,7 +17,8 @@ from benchmark.scoring.fixed_rows import fixed_images
 from metrics import Table
 from metrics.base import WIDE
 
-ROUNDING = 1e-5  # of a code's variance: half precision leaves less
+ROUNDING = 1e-5  # of what two codes share, that they lack of all
+EXACT = 1e-4  # of a code's variance, that factors leave: half precision leaves less, networks a hundredth or more
 ALIKE = 1e-2  # standard deviations within which codes are equal
 MOST_VALUES = 1_000  # of all factors together, of which a code's sum of functions is fitted
 MOST_BINS, MOST_COLUMNS = 20, 400  # of codes, from which factors are told
@@ -116,8 +117,8 @@ def _find_labels(table: Table) -> tuple[str, str]:
     )
     weights = np.linalg.lstsq(inputs, targets, rcond=None)[0]
     left = ((targets_test - inputs_test @ weights) ** 2).mean(0)
-    made = varies[left < ROUNDING]
-    remark = f"{_name_codes(made)} follows from the factors to rounding, as made of labels" if len(made) else ""
+    made = varies[left < EXACT]
+    remark = f"{_name_codes(made)} follows from the factors all but exactly, as made of labels" if len(made) else ""
     return (
         f"{len(made)} of {table.codes.shape[1]}; of the nearest {left.min(initial=1.0):.2g} of the variance is left",
         remark,

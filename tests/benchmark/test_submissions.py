@@ -198,7 +198,9 @@ def test_odd_codes_are_told_and_kept(send, mini, tmp_path, capsys):
     out = tmp_path / "out"
     given = ["submit", str(send({"codes": factors})), "--name", "Oracle", "--out", str(out)]
     assert main([*given, "--metrics", "mig", "--jobs", "1"]) == 0
-    assert re.search("^warning: each of codes .* follows from the factors to rounding", capsys.readouterr().err, re.M)
+    assert re.search(
+        "^warning: each of codes .* follows from the factors all but exactly", capsys.readouterr().err, re.M
+    )
     assert rows_of(out)["remarks"].str.contains("as made of labels").all()
     (folder,) = stored_runs(out)
     checks = folder.read_json("submission.json")["checks"]

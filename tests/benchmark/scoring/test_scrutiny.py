@@ -52,11 +52,11 @@ def test_labels_are_found_in_whatever_form(seen, find, kind):
         "half precision": (labels / 7).astype(np.float16).astype(np.float64),
         "one among others": np.column_stack([honest[:, :3], labels[:, 2]]),
     }[kind]
-    assert "follows from the factors to rounding" in find(codes)[LABELS]
+    assert "follows from the factors all but exactly" in find(codes)[LABELS]
 
 
 def test_labels_with_noise_tell_equal_images_apart(seen, find):
-    labels = seen[2] + 0.1 * np.random.default_rng(0).normal(size=seen[2].shape)
+    labels = seen[2] + 0.5 * np.random.default_rng(0).normal(size=seen[2].shape)
     found = find(labels)
     assert {*found} == {TWINS}
     assert "8 of 8 pairs of equal images" in found[TWINS]
