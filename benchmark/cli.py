@@ -4,6 +4,7 @@ What takes long to import is imported by a command when its options are read: he
 """
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -65,6 +66,7 @@ KEPT = {  # by a command that is interrupted
 COMMANDS = tuple(KEPT)
 COSTS = ("under a second", "seconds", "minutes")  # as metrics declare them
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
+BOARD_WIDTH = 120  # of a leaderboard there
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -260,9 +262,13 @@ def _score_one(metric: "Metric", table: "Table", seed: int, values: dict[str, di
 def _leaderboard(given: Sequence[str]) -> int:
     parser = Parser(prog="run_benchmark.py leaderboard", allow_abbrev=False)
     parser.add_argument("--out", metavar="DIR", default="results", help="output folder (default: results)")
-    out = _with_runs(parse(parser, given)["out"])
+    parser.add_argument(
+        "--all-scores", action="store_true", help="draw figures of every score beside those of the first few"
+    )
+    options = parse(parser, given)
+    out = _with_runs(options["out"])
     check_writable(out)
-    _write_and_print(out, None)
+    _write_and_print(out, None, options["all_scores"])
     return 0
 
 
@@ -449,17 +455,17 @@ def _submit(given: Sequence[str]) -> int:
     return _tell_failed(outcomes)
 
 
-def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None) -> None:
-    """Make tables and plots again, and print the leaderboards of those blocks (None: of all)."""
+def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool = False) -> None:
+    """Make tables and plots again, `every` score's too, and print the leaderboards of those blocks (None: of all)."""
     from benchmark.report import display
     from benchmark.report.leaderboard import BLOCK
+    from benchmark.report.printed import print_board
     from benchmark.report.regenerate import regenerate
 
-    board = regenerate(out)
+    board, tables = regenerate(out, every)
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
-            console = _console()
-            console.print(display.board_table(keys, rows, console.width))
+            print_board(_console(plain_width=BOARD_WIDTH), keys, rows, tables["reliability"])
     for remark in display.remarks_on(sorted({dataset for dataset, *_ in blocks or board[BLOCK].to_numpy().tolist()})):
         print(one_line(remark))
     print(one_line(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}"))
@@ -471,7 +477,7 @@ def _block_of(stored: Mapping[str, Any]) -> tuple[Any, ...]:
     return (dataset, stored["source"], preset, stored["protocol"]["steps"], protocol)
 
 
-def _console(stderr: bool = False) -> Console:
-    """A console as wide as the terminal, or wide enough for every table where there is none; text is what it says."""
-    width = None if Console(stderr=stderr).is_terminal else PLAIN_WIDTH
+def _console(stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:
+    """A console as wide as the terminal, as $COLUMNS says or else so wide where there is none; text is what it says."""
+    width = None if Console(stderr=stderr).is_terminal or os.environ.get("COLUMNS", "").isdigit() else plain_width
     return Console(stderr=stderr, width=width, markup=False, emoji=False)

@@ -233,6 +233,8 @@ class Metric:
         widest: the most codes for which it takes minutes at most; on wider ones, such as pixels, a
             sweep leaves it out.
         ranked: whether it takes part in the leaderboard's ranks: not where it does not look at factors.
+        at_chance: the same as `chance` where it is a number, or the value among those of a run that tells it, such as
+            "beta_vae_score.chance"; None where it depends on codes or factors: no score is set in relation to it.
         breaks: properties that one would expect and the score lacks, each with the reason; where another column
             lacks one the property is followed by the column, as in "doubling codes (active)".
         least_factors, least_codes, least_rows: what a table must have, rows being those of training; 0
@@ -255,6 +257,7 @@ class Metric:
     cost: str = "under a second"
     widest: int = WIDE
     ranked: bool = True
+    at_chance: float | str | None = None
     breaks: Mapping[str, str] = field(default_factory=dict)
     least_factors: int = 1
     least_codes: int = 1

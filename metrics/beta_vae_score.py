@@ -18,6 +18,7 @@ Classifier = Literal["converged", "adagrad"]
 @register(
     version=2,  # 2: the order of a sum, and so its last digits
     chance="1 / number of factors",
+    at_chance="beta_vae_score.chance",
     ceiling="1, to which trained models come without shape from about 20 pairs a point on; see at_5_pairs",
     widest=10_000,
     reference="Higgins et al. 2017, section 3; numbers of points as in Locatello et al. 2019",

@@ -39,6 +39,7 @@ class Fitted(NamedTuple):
 @register(
     version=2,  # 2: completeness over codes that vary; the lasso's folds are drawn
     chance=CHANCE,
+    at_chance=0,
     ceiling=CEILING,
     reference="Eastwood and Williams 2018, section 2; boosted trees and accuracy as in Locatello et al. 2019",
     names=NAMES,

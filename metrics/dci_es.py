@@ -15,6 +15,7 @@ KNOWN = 0.01  # least share of a factor's variance that is known at all
     version=2,  # 2: the probes' inputs are the codes that vary
     range=(-1, 1),
     chance="0 by definition: what no probe reads is not explicit",
+    at_chance=0,
     ceiling="1",
     reference="Eastwood et al. 2023, section 4; probes of random Fourier features (Rahimi and Recht 2007)",
     names=("score", "size", "explicitness_<factor>", "error_<factor>"),

@@ -33,6 +33,7 @@ FIELDS = ("num_leaves", "split_feature", "left_child", "right_child", *SUMS)
 @register(
     version=2,  # 2: completeness over codes that vary
     chance=CHANCE,
+    at_chance=0,
     ceiling=CEILING,
     reference="Eastwood and Williams 2018, section 2; trees of LightGBM (Ke et al. 2017), importances corrected",
     names=(

@@ -21,6 +21,7 @@ def _tell_unjudged(table: Table) -> str:
 @register(
     version=1,
     chance="0.5",
+    at_chance=0.5,
     ceiling="1 (a little below for factors of many values)",
     reference="Ridgeway and Mozer 2018, section 3; not rescaled from [0.5, 1] to [0, 1], as in Locatello et al. 2019",
     names=("score", "score_train", "auc_<factor>"),

@@ -10,6 +10,7 @@ from metrics.matching import matched_groups, tell_unmatched
 @register(
     version=1,
     chance="1 / number of factors",
+    at_chance="beta_vae_score.chance",
     ceiling="1",
     widest=10_000,
     reference="Kim and Mnih 2018, section 4; numbers of votes and pruning as in Locatello et al. 2019",

@@ -10,6 +10,7 @@ from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_informat
 @register(
     version=1,
     chance="0 (a little above with few rows)",
+    at_chance=0,
     ceiling="below 1: what the true factors reach in as many bins, reported as `ceiling`",
     widest=10_000,
     reference="Chen et al. 2018, eq. 6; 20 bins as in Locatello et al. 2019",

@@ -10,6 +10,7 @@ from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_informat
 @register(
     version=1,
     chance="0 (a little above with few rows)",
+    at_chance=0,
     ceiling="1 for factors of at most 20 values, else a little below, reported as `ceiling`",
     widest=10_000,
     reference="Li et al. 2020",

@@ -15,6 +15,7 @@ COLLAPSED = 1e-12  # greatest variance of a code that counts as constant
 @register(
     version=1,
     chance="about 0",
+    at_chance=0,
     ceiling="well below 1 for factors of many values, as a linear classifier on one number tells few classes apart",
     reference="Kumar et al. 2018, section 3; classifier and numbers as in Locatello et al. 2019",
     names=("score", "continuous", "gap_<factor>", "continuous_<factor>"),

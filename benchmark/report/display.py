@@ -1,8 +1,7 @@
-"""Tables for the terminal: what is registered, and the leaderboard."""
+"""Tables for the terminal: what is registered, and what was found of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field
-from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as TextTable
@@ -10,23 +9,14 @@ from rich.table import Table as TextTable
 import methods
 from benchmark import datasets
 from benchmark.presets import PRESETS
-from benchmark.spec import MEASURED, format_value
+from benchmark.spec import format_value
 from methods.base import hyperparameter_fields
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from benchmark.datasets.base import FactorDataset
     from benchmark.datasets.trial import Moved, Result  # which bring torch
 
-# Shown beside the ranked scores; all other columns are in leaderboard.csv.
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
-BESIDE = ("reconstruction", "beta_vae_score.at_5_pairs", "kl", "active_latents", "beta_vae_score.without_shape")
-OF_PARTS = ("generalisation@", "reconstruction@")  # of a world, shown beside the reconstruction
-MOST_ROWS = 40  # of a table that is printed
-LABEL_WIDTH = 44  # characters that rank, method, hyperparameters and seeds take
-MEAN_WIDTH = 9  # and a column with a mean alone
-INTERVAL_WIDTH = 23  # characters that a column with a mean and its interval takes
 
 
 def methods_table() -> TextTable:
@@ -141,47 +131,3 @@ def score_table(values: Mapping[str, Mapping[str, float]]) -> TextTable:
             table.add_row(metric if name == "score" else "", name, f"{value:.4f}")
         table.add_section()
     return table
-
-
-def board_table(keys: Any, board: "pd.DataFrame", width: int) -> TextTable:
-    """The leaderboard of one block of equal data and protocol: a row a configuration, for so many columns."""
-    import pandas as pd
-
-    dataset, source, preset, steps, _ = keys
-    rows = board[["train_rows", "test_rows"]].max()
-    encoded = "" if rows.isna().any() else f"; scored on {rows['train_rows']:,} + {rows['test_rows']:,} rows"
-    names = [str(column).removesuffix("_mean") for column in board if str(column).endswith("_mean")]
-    ranked = [name for name in names if f"{name}_rank" in board]
-    # The scores beside their price, then the rest, as far as the width goes.
-    # Of a world's parts the headlines, first what is told of its parts alone.
-    elsewhere = [name for name in names if "@" in name and "." not in name.rpartition("@")[2]]
-    first = [name for name in elsewhere if name.startswith(OF_PARTS)]
-    last = [name for name in elsewhere if name not in first]
-    order = (BESIDE[0], *first, *ranked, *BESIDE[1:], *last)
-    shown = [name for name in order if name in names and board[f"{name}_n"].any()]
-    parts = ("mean", "low", "high") if width >= LABEL_WIDTH + INTERVAL_WIDTH * len(shown) else ("mean",)
-    if len(parts) == 1:
-        shown = shown[: max(2, (width - LABEL_WIDTH) // MEAN_WIDTH)]
-    meaning = "mean [95% interval over seeds]" if len(parts) > 1 else "means (the rest: leaderboard.csv)"
-    best = "" if len(board) <= MOST_ROWS else f"; the best {MOST_ROWS} of {len(board)} (the rest: leaderboard.csv)"
-    table = TextTable(title=f"{dataset} ({source}), {preset}: {steps:,} steps{encoded}; {meaning}{best}")
-    for header in ("rank", "method", "hyperparameters", "seeds"):
-        table.add_column(header, no_wrap=header in ("method", "hyperparameters"), overflow="fold")
-    for name in shown:
-        table.add_column(name, overflow="fold", min_width=MEAN_WIDTH - 3)
-    for _, row in board.head(MOST_ROWS).iterrows():
-        failed = f" ({row['failed']} failed)" if row["failed"] else ""
-        cells = [_interval(*(row[f"{name}_{part}"] for part in parts)) for name in shown]
-        stale = f"(stale: {row['stale']})" if row["stale"] else ""
-        known = "" if row["evidence"] == MEASURED else f"({row['evidence']})"
-        settings = " ".join(filter(None, [row["hyperparameters"], row["versions"], known, stale]))
-        rank = "" if pd.isna(row["rank"]) else str(row["rank"])
-        table.add_row(rank, row["method"], settings, f"{row['seeds']}{failed}", *cells)
-    return table
-
-
-def _interval(*values: float) -> str:
-    """A mean, with its interval where there is one."""
-    digits = 3 if abs(values[0]) < 1 else 2 if abs(values[0]) < 10 else 1
-    parts = [f"{value:.{digits}f}" for value in values if not isnan(value)]
-    return f"{parts[0]} [{parts[1]}, {parts[2]}]" if len(parts) == 3 else "".join(parts[:1])

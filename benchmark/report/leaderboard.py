@@ -17,6 +17,7 @@ import metrics
 from benchmark import datasets
 from benchmark.plugins import scored_by_other_code, trained_by_other_code
 from benchmark.report.statistics import mean_intervals
+from benchmark.report.worth import ORACLE, PARTS, interquartile_means, normalise_scores, worth_of_ranks
 from benchmark.spec import CLAIMED, MEASURED, format_settings, labels_of
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
@@ -168,13 +169,15 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     hyperparameters); runs whose metric versions differ, or that other code of a plugin made, stand in
     different rows. Columns:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
-    headlines give; ties share the better rank; blank without scores or where they are but claimed, where a
-    block mixes versions of a metric, for a method that stands there as it is at present too, and for codes so many that
-    most metrics leave them out), `seeds`, `failed`, `stale` (what an older version than the present one made),
-    `evidence` (the weakest of its runs'), `remarks`, the rows encoded, the number of codes, and for each metric
-    `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (95% interval of the mean over seeds,
-    see `mean_intervals`) and, for
-    headlines, `_rank`.
+    headlines give; ties share the better rank; blank without scores or where they are but claimed, where a block mixes
+    versions of a metric, for a method that stands there as it is at present too, and for codes so many that most
+    metrics leave them out), `rank_low` and `rank_high` (its 95% interval, were the seeds drawn anew), `tied` (1 where
+    the seeds do not tell the row from the best contender of its block, else 0), `next_tied` (nor from the row after
+    it), all of `worth_of_ranks`, `iqm` (of `interquartile_means`), `seeds`, `failed`, `stale` (what an older version
+    than the present one made), `evidence` (the weakest of its runs'), `remarks`, the rows encoded, the number of codes,
+    and for each metric `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (95% interval of
+    the mean over seeds, see `mean_intervals`) and, for
+    headlines, `_rank`, `_rank_low`, `_rank_high`, `_tied` and `_next_tied`.
     """
     one_each = runs.drop_duplicates("run").set_index("run", drop=False)
     one_each = one_each.assign(versions=_conflicting_versions(runs, one_each))
@@ -195,7 +198,7 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([table, *columns], axis=1)
     table = table.copy()  # in one piece
     table.insert(len(key), "rank", _overall_rank(table))
-    table = table.drop(columns=["current", "other"])
+    table = _tell_worth(table.drop(columns=["current", "other"]), runs, shown)
     return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions", "stale"], ignore_index=True)
 
 
@@ -235,6 +238,20 @@ def _overall_rank(table: pd.DataFrame) -> pd.Series:
     return mean.groupby(blocks).rank(method="min").astype("Int64").reindex(table.index)
 
 
+def _tell_worth(table: pd.DataFrame, runs: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """The table with what its ranks are worth beside them."""
+    scored = shown[shown["direction"] != 0].dropna(subset=["value", "metric_version"])  # claims have none
+    ranks, blocks = table.filter(regex="(^|_)rank$"), table.groupby(BLOCK).ngroup()
+    worth = worth_of_ranks(ranks, scored, blocks, table["method"] == ORACLE)
+    rows = scored.drop_duplicates("run").astype({"run": "str"}).set_index("run")["row"]
+    worth["iqm"] = interquartile_means(normalise_scores(runs), rows, ranks, blocks)
+    columns = [*table, *worth]
+    places = {name: place for place, name in enumerate(table)}
+    beside = {name: places[re.sub(f"({'|'.join(PARTS)})$", "rank", name)] for name in worth.columns if name != "iqm"}
+    order = sorted(columns, key=lambda name: places.get(name, beside.get(name, places["rank"])))
+    return pd.concat([table, worth], axis=1)[order]
+
+
 def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Series:
     """For each run, its versions of those metrics that its block has in several versions."""
     metric = runs["metric"].astype("category")
@@ -264,6 +281,14 @@ def _summaries(values: pd.DataFrame, blocks: pd.Series) -> pd.DataFrame:
     for _, members in summary[summary["n"] > 0].groupby(blocks):
         summary.loc[members.index, ["low", "high"]] = mean_intervals([samples[row] for row in members.index])
     return summary
+
+
+def short_labels(rows: pd.DataFrame) -> list[str]:
+    """Each configuration's method, with those hyperparameters in which the method's configurations differ."""
+    told = rows["hyperparameters"].str.split()
+    alike = {method: set.intersection(*map(set, own)) for method, own in told.groupby(rows["method"])}
+    pairs = zip(rows["method"], told, strict=True)
+    return [" ".join([method, *(each for each in own if each not in alike[method])]) for method, own in pairs]
 
 
 def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

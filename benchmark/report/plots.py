@@ -4,7 +4,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,16 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from benchmark import datasets
 from benchmark.presets import PRESETS
 from benchmark.report import story
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, short_labels
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
 from benchmark.spec import RunSpec, digest, file_name, protocol_digest
@@ -41,21 +40,24 @@ MOST_TICKS = 5
 FEW = 10  # things that the standard palette tells apart
 WORLD_LETTERS = 100  # of a world, in a folder's name
 BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
-DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
-MARKERS = "osD^vP*X<>phd8H"
+SPREAD = 3  # ratio of reconstruction losses beyond which their axis is logarithmic
 GRID = ".8"
-UNSATURATED = ("beta_vae_score.at_5_pairs",)  # drawn beside the headlines, of which one is at its ceiling
-BETA_COLOURS = "viridis"
+# Scores that are drawn where not every one is asked for; of the first the unsaturated kind, as it is at its ceiling.
+FIRST = ("beta_vae_score.at_5_pairs", "factor_vae_score", "mig", "dci_fast", "dci")
+ALL = "_all"  # ends the names of figures of every score
+MEANS, FRONTIER = ".35", "#c44e52"
+SMALL_LETTER, APART = 0.075, 0.06  # inches: of a label among points, and from its point
+WIDE_PANEL = 6.2, 3.6  # inches
 RECONSTRUCTION = "reconstruction loss (nats an image; lower is better)"
 
 
-def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
+def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = False) -> list[Path]:
     """Draw every figure of the stored runs into `<out>/plots`; returns the paths.
 
     For each block (data set, source, preset, steps) a folder with `what_beta_does.png`, `scores.png`,
     `score_against_beta.png`, `trade_off.png`, `kl_per_latent.png`, `traversals.png` and `reconstructions.png`, as
     far as its runs have what they show. Each carries a digest of what it was drawn from, and is left as it is
-    while that stays.
+    while that stays. Figures of scores are of a few; `every` draws `scores_all.png` and so on beside them.
     """
     paths = []
     finished = runs[runs["state"] == "finished"]
@@ -64,12 +66,12 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> list[Path]:
         compared = _first_runs(out, block, rows)
         pictures: dict[str, Callable[[], Figure | Image.Image | None]] = {
             "what_beta_does.png": partial(story.draw_story, out, block, rows),
-            "scores.png": partial(draw_scores, block, rows),
-            "score_against_beta.png": partial(draw_score_against_beta, block, rows),
-            "trade_off.png": partial(draw_trade_off, block),
+            **{f"{name}.png": partial(draw, block, rows) for name, draw in OF_SCORES.items()},
             "kl_per_latent.png": partial(draw_kl_per_latent, compared),
             **{f"{kind}.png": partial(draw_sheet, compared.values(), kind) for kind in KINDS},
         }
+        if every:
+            pictures |= {f"{name}{ALL}.png": partial(draw, block, rows, every=True) for name, draw in OF_SCORES.items()}
         folder, source = out / "plots" / block_name(block), _digest(block)
         for name, draw in pictures.items():
             if drawn_from(folder / name) == source or _save(draw(), folder / name, source):
@@ -115,15 +117,15 @@ def block_name(block: pd.DataFrame) -> str:
     return file_name([*parts, *([] if usual else [f"{steps}steps"]), *([] if present else [protocol])])
 
 
-def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+def draw_scores(block: pd.DataFrame, board: pd.DataFrame, every: bool = False) -> Figure | None:
     """Each metric's scores, a row a configuration from the best down: a point a run, the mean and its 95% interval."""
-    names = _score_labels(block)
+    names = _score_labels(block, every)
     if not names:
         return None
     wide, rows = _wide(block), board.sort_values(["rank", "method", "hyperparameters"])
     title = "Scores" if len(rows) <= MOST_ROWS else f"Scores, the best {MOST_ROWS} of {len(rows)} configurations"
     rows = rows.head(MOST_ROWS)
-    labels = _short_labels(rows)
+    labels = short_labels(rows)
     places = pd.Series(range(len(rows)), pd.MultiIndex.from_frame(rows[["method", "hyperparameters"]]))
     own = block.drop_duplicates("run").set_index("run")[["method", "hyperparameters"]].astype("str")
     heights = wide["run"].map(dict(zip(own.index, places.reindex(pd.MultiIndex.from_frame(own)), strict=True)))
@@ -149,9 +151,9 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
+def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame, every: bool = False) -> Figure | None:
     """Each metric's score against beta: a point a run, the mean and its 95% interval a configuration."""
-    wide, names = _wide(block), _score_labels(block)
+    wide, names = _wide(block), _score_labels(block, every)
     if "beta" not in wide or not names:
         return None
     wide, summary = wide.dropna(subset=["beta"]), board.dropna(subset=["beta_mean"]).sort_values("beta_mean")
@@ -177,57 +179,82 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame) -> Figure 
     return figure
 
 
-def draw_trade_off(block: pd.DataFrame) -> Figure | None:
-    """Each metric's score against the reconstruction, a point a run, coloured by beta where it was set.
+def draw_trade_off(block: pd.DataFrame, board: pd.DataFrame, every: bool = False) -> Figure | None:
+    """Each metric's score against the reconstruction: a dot a run, a point a configuration, and the frontier.
 
-    The axis serves the bulk of the runs; what lies beyond stands at its edge, and is told.
+    On the frontier stands what no other configuration both reconstructs and scores better than. The axis serves the
+    bulk of the runs; what lies beyond stands at its edge, and is told. Points are named as far as names have room,
+    those of the frontier first, and of many configurations these alone.
     """
-    wide, names = _wide(block), _score_labels(block)
+    wide, names = _wide(block), _score_labels(block, every)
     if "reconstruction" not in wide or not names:
         return None
-    betas = _set_betas(wide, block)
     edge = BULK * float(wide["reconstruction"].quantile(0.9))
     beyond = sorted(wide.loc[wide["reconstruction"] > edge, "method"].unique())
-    wide["shown"] = wide["reconstruction"].clip(upper=edge)
-    present = sorted(betas.dropna().unique())
-    # A colour for each beta in order, not by size: grids are powers, and may hold 0.
-    palette = ListedColormap(sns.color_palette(BETA_COLOURS, max(len(present), 1)))
-    norm = BoundaryNorm(np.arange(len(present) + 1) - 0.5, palette.N) if len(present) > 1 else None
-    orders = betas.map({beta: order for order, beta in enumerate(present)})
-    colours = _colours(wide)
-    bar_width = 0.9 if norm else 0.0
-    figure, axes = _panels(len(names), "The price of disentanglement", block, right=bar_width + _legend_width(colours))
-    drawn = []
-    for (method, colour), marker in zip(colours.items(), cycle(MARKERS), strict=False):
-        rows = wide[wide["method"] == method].dropna(subset=["reconstruction"])
-        by_beta = norm is not None and betas[rows.index].notna().all()
-        shade = {"c": orders[rows.index], "cmap": palette, "norm": norm} if by_beta else {"color": colour}
-        drawn += [(rows, shade | {"marker": marker, "label": method})] if len(rows) else []
+    shown = wide["reconstruction"].clip(upper=edge)
+    rows = board.assign(label=short_labels(board), place=board["reconstruction_mean"].clip(upper=edge))
+    rows = rows.dropna(subset=["place"]).sort_values("place")
+    width, height = WIDE_PANEL
+    figure, axes = _panels(len(names), "The price of disentanglement", block, width=width, height=height, a_row=2)
     for name, axis in zip(names, axes, strict=True):
-        for rows, style in drawn:
-            axis.scatter(rows["shown"], rows[name], edgecolor="grey", **style)
-        axis.set(ylabel=names[name], ylim=_score_limits(wide[name]))
+        axis.scatter(shown, wide[name], s=12, color="grey", alpha=0.4)
+        points = rows.assign(score=rows[f"{name}_mean"]).dropna(subset=["score"])
+        first = _on_frontier(points["score"] if _is_better_high(block, name) else -points["score"])
+        frontier = points[first]
+        axis.scatter(points["place"], points["score"], s=30, color=MEANS, zorder=3)
+        axis.step(frontier["place"], frontier["score"], where="post", color=FRONTIER, zorder=2)
+        axis.scatter(frontier["place"], frontier["score"], s=36, color=FRONTIER, zorder=4)
+        axis.set(ylabel=names[name])
         axis.set_title(name, y=1)
-        if wide["shown"].max() > DECADE * wide["shown"].min() > 0:
+        if shown.max() > SPREAD * shown.min() > 0:
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
+        axis.margins(0.12)
+        others = points[~first] if len(points) <= FEW else points[:0]
+        _name_points(axis, pd.concat([frontier[::-1], others]))
     told = f"; at the edge, beyond it: {', '.join(beyond)}" if beyond else ""
     _label_below(figure, f"{RECONSTRUCTION}{told}")
-    _add_legend(figure, axes, "method")
-    if norm:
-        _add_beta_bar(figure, ScalarMappable(norm, palette), present, bar_width + _legend_width(colours))
     return figure
 
 
-def _set_betas(wide: pd.DataFrame, block: pd.DataFrame) -> pd.Series:
-    """Each run's beta, nan where it has none or its training found it: no hyperparameter says so, nor is it 1."""
-    if "beta" not in wide:
-        return pd.Series(np.nan, index=wide.index)
-    settings = block.drop_duplicates("run").astype({"run": "str"}).set_index("run")["hyperparameters"].astype("str")
-    told = wide["run"].map(settings).str.contains(r"(?:^| )beta=", regex=True)
-    return wide["beta"].where(told | (wide["beta"] == 1))
+def _name_points(axis: Axes, points: pd.DataFrame) -> None:
+    """Write each point's label beside it, at the first of its corners where it covers no other label."""
+    to_inches = axis.transData + axis.figure.dpi_scale_trans.inverted()
+    frame = axis.bbox.transformed(axis.figure.dpi_scale_trans.inverted())
+    taken: list[Bbox] = []
+    for label, place, score in points[["label", "place", "score"]].itertuples(index=False, name=None):
+        x, y = to_inches.transform((place, score))
+        wide, tall = SMALL_LETTER * len(label), 2 * SMALL_LETTER
+        for right, above in ((1, 0), (1, 1), (0, 1), (0, 0)):
+            left, low = (x + APART if right else x - APART - wide), (y if above else y - tall)
+            box = Bbox.from_bounds(left, low, wide, tall)
+            if frame.x0 < box.x0 and box.x1 < frame.x1 and not any(box.overlaps(other) for other in taken):
+                aligned: dict[str, Any] = {"ha": "left" if right else "right", "va": "bottom" if above else "top"}
+                beside = (72 * APART if right else -72 * APART, 0)
+                halo = [withStroke(linewidth=2.5, foreground="white")]
+                axis.annotate(
+                    label,
+                    (place, score),
+                    beside,
+                    textcoords="offset points",
+                    size=8,
+                    path_effects=halo,
+                    zorder=5,
+                    **aligned,
+                )
+                taken.append(box)
+                break
+
+
+def _on_frontier(scores: pd.Series) -> pd.Series:
+    """Which of the scores are greater than all before them."""
+    return scores > scores.shift().cummax().fillna(-np.inf)
+
+
+def _is_better_high(block: pd.DataFrame, name: str) -> bool:
+    return bool((block.loc[block["metric"] == name, "direction"] >= 0).all())
 
 
 def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
@@ -258,14 +285,6 @@ def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
     return 1.1 * greatest if greatest > 0 else 1.0
 
 
-def _short_labels(rows: pd.DataFrame) -> list[str]:
-    """Each configuration's method, with those hyperparameters in which the method's configurations differ."""
-    told = rows["hyperparameters"].str.split()
-    alike = {method: set.intersection(*map(set, own)) for method, own in told.groupby(rows["method"])}
-    pairs = zip(rows["method"], told, strict=True)
-    return [" ".join([method, *(each for each in own if each not in alike[method])]) for method, own in pairs]
-
-
 def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
     """The run of the lowest seed of each configuration, by a label, beta and then name ascending.
 
@@ -278,7 +297,7 @@ def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str
     runs = runs.merge(rows.astype(dict.fromkeys(CONFIGURATION, "str")), on=CONFIGURATION)
     runs = runs.sort_values([order, "method", "hyperparameters"])
     chosen = runs.iloc[_spread(len(runs), COMPARED)]
-    return {label: run_folder(out, run) for label, run in zip(_short_labels(chosen), chosen["run"], strict=True)}
+    return {label: run_folder(out, run) for label, run in zip(short_labels(chosen), chosen["run"], strict=True)}
 
 
 def _spread(count: int, most: int) -> np.ndarray:
@@ -305,10 +324,12 @@ def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
     axis.minorticks_off()
 
 
-def _score_labels(block: pd.DataFrame) -> dict[str, str]:
-    """The headlines that are ranked, and what stands for one at its ceiling, each with a label for its axis."""
+def _score_labels(block: pd.DataFrame, every: bool) -> dict[str, str]:
+    """The first few scores, or every one that is ranked, each with a label for its axis."""
     each = block.drop_duplicates("metric")[["metric", "direction"]].itertuples(index=False, name=None)
-    better = {str(name): direction for name, direction in each if direction or name in UNSATURATED}
+    better = {str(name): direction for name, direction in each if direction or name in FIRST}
+    if not every:
+        better = {name: better[name] for name in FIRST if name in better} or better
     return {
         name: f"score ({'lower' if direction < 0 else 'higher'} is better)"
         for name, direction in sorted(better.items())
@@ -329,23 +350,25 @@ def _panels(
     left: float = LEFT,
     right: float = RIGHT,
     between: float = LEFT,
+    width: float = PANEL_WIDTH,
     height: float = PANEL_HEIGHT,
+    a_row: int = PANELS_A_ROW,
 ) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels.
 
     Sizes are inches, since laying out by what is drawn takes most of the time. So do ticks: they are few, and where
     panels share an axis only the lowest have texts beside them.
     """
-    columns = 2 if count == 4 else min(count, PANELS_A_ROW)
+    columns = min(count, a_row)
     rows = -(-count // columns)
     sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})  # a $ in a name is a $
-    width = left + columns * PANEL_WIDTH + (columns - 1) * between + right
+    across = left + columns * width + (columns - 1) * between + right
     tall = TOP + rows * height + (rows - 1) * BETWEEN_ROWS + BOTTOM
-    figure = Figure(figsize=(width, tall), dpi=DPI)
+    figure = Figure(figsize=(across, tall), dpi=DPI)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
     figure.subplots_adjust(
-        left=left / width, right=1 - right / width, top=1 - TOP / tall, bottom=BOTTOM / tall,
-        wspace=between / PANEL_WIDTH, hspace=BETWEEN_ROWS / height,
+        left=left / across, right=1 - right / across, top=1 - TOP / tall, bottom=BOTTOM / tall,
+        wspace=between / width, hspace=BETWEEN_ROWS / height,
     )  # fmt: skip
     for axis in grid.flat:
         axis.locator_params(nbins=MOST_TICKS - 1)
@@ -361,7 +384,7 @@ def _panels(
         title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
     told = figure.suptitle("\n".join(filter(None, (title, world))), y=1 - 0.3 / tall, va="center")
     if world:  # whose text may be longer than the figure is wide
-        told.set_fontsize(TITLE_POINTS * min(1.0, width / (LETTER * max(len(title), len(world)))))
+        told.set_fontsize(TITLE_POINTS * min(1.0, across / (LETTER * max(len(title), len(world)))))
     return figure, list(grid.flat[:count])
 
 
@@ -382,16 +405,6 @@ def _add_legend(figure: Figure, axes: Sequence[Axes], title: str) -> None:
     figure.legend(named.values(), named, title=title, loc="upper right", bbox_to_anchor=corner)
 
 
-def _add_beta_bar(figure: Figure, colours: ScalarMappable, betas: Sequence[float], margin: float) -> None:
-    """A bar of the betas' colours right of the first row of panels, in a margin of so many inches."""
-    width, height = figure.get_size_inches()
-    place = (1 - (margin - 0.2) / width, 1 - (TOP + PANEL_HEIGHT) / height, 0.18 / width, PANEL_HEIGHT / height)
-    bar = figure.colorbar(colours, cax=figure.add_axes(place), label="beta")
-    ticks = _spread(len(betas), MOST_TICKS)
-    bar.set_ticks(list(ticks), labels=[f"{betas[i]:.3g}" for i in ticks])
-    bar.minorticks_off()
-
-
 def _colours(wide: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
     """A colour for each method, by name."""
     methods = sorted(wide["method"].unique())
@@ -409,3 +422,10 @@ def _mark_level(axis: Axes, wide: pd.DataFrame, metric: str, level: str, style: 
         height = wide[name].mean()
         axis.axhline(height, color="grey", linestyle=style, linewidth=1)
         axis.annotate(level, (0.01, height), xycoords=("axes fraction", "data"), color="grey", va="bottom", size=9)
+
+
+OF_SCORES: dict[str, Callable[..., Figure | None]] = {
+    "scores": draw_scores,
+    "score_against_beta": draw_score_against_beta,
+    "trade_off": draw_trade_off,
+}

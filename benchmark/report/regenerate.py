@@ -4,19 +4,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.report.leaderboard import write_table, write_tables
+from benchmark.report.comparisons import write_comparisons
+from benchmark.report.leaderboard import write_tables
 from benchmark.report.plots import draw_all
-from benchmark.report.summary import choose_configurations, share_variance
 from benchmark.scoring.agreement import compare_models
 from benchmark.storage.store import tables_lock
 
 
-def regenerate(out: Path) -> pd.DataFrame:
-    """Bring everything under the output folder up to date with its runs; returns the leaderboard."""
+def regenerate(out: Path, every: bool = False) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Bring everything under the output folder up to date with its runs; returns leaderboard and comparisons.
+
+    `every` draws figures of every score beside those of the first few.
+    """
     with tables_lock(out):
         compare_models(out)
         runs, board = write_tables(out)
-        write_table(choose_configurations(runs), out / "chosen.csv", rounded=True)
-        write_table(share_variance(runs), out / "variance.csv", rounded=True)
-        draw_all(out, runs, board)
-    return board
+        tables = write_comparisons(out, runs, board)
+        draw_all(out, runs, board, every)
+    return board, tables

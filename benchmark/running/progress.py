@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +30,7 @@ class SweepProgress:
         self._bars = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
         self._overall = self._bars.add_task("all runs", total=len(run_ids), state=f"0 of {len(run_ids)} runs")
         self._tasks: dict[str, TaskID] = {}
-        self._said = time.monotonic()
+        self._began = self._said = time.monotonic()
         self._notes = {""}
 
     def __enter__(self) -> "SweepProgress":
@@ -53,7 +54,7 @@ class SweepProgress:
         state = "finished" if outcome.finished else f"FAILED ({outcome.reason})"
         note = "" if outcome.note in self._notes else f" ({outcome.note})"  # what holds for every run is told once
         self._notes.add(outcome.note)
-        line = f"[{self.ended}/{len(self.run_ids)}] {outcome.run_id} {state}{note}"
+        line = f"{self._clock()}[{self.ended}/{len(self.run_ids)}] {outcome.run_id} {state}{note}"
         self.console.print(line, markup=False, highlight=False)
         self._bars.update(self._overall, completed=self.ended, state=f"{self.ended} of {len(self.run_ids)} runs")
         return outcome
@@ -67,7 +68,11 @@ class SweepProgress:
             elif time.monotonic() - self._said > LINE_SECONDS:
                 self._said = time.monotonic()
                 for run, progress in running.items():
-                    self.console.print(f"  {run} {_describe(progress)}", markup=False, highlight=False)
+                    self.console.print(f"{self._clock()}{run} {_describe(progress)}", markup=False, highlight=False)
+
+    def _clock(self) -> str:
+        """The time since the sweep began; nothing at a terminal, whose bar shows it."""
+        return "" if self.console.is_terminal else f"{timedelta(seconds=int(time.monotonic() - self._began))} "
 
     def _update_bars(self, running: dict[str, dict[str, Any]]) -> None:
         for run in [run for run in self._tasks if run not in running]:

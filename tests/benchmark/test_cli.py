@@ -310,11 +310,12 @@ def test_help(capsys):
 
 def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
     shutil.copytree(GOLDEN / "runs", out / "runs")
-    monkeypatch.setattr("benchmark.cli.PLAIN_WIDTH", 80)
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["leaderboard", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    for word in ("beta=1 ", "beta=4 ", "beta=16 "):
+    for word in ("betavae beta=1 ", "betavae beta=4 ", "betavae beta=16 ", "recon ", "To know: "):
         assert word in printed
+    assert max(map(len, printed.splitlines()[:-3])) <= 80
     assert "\N{HORIZONTAL ELLIPSIS}" not in printed
 
 

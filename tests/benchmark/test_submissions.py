@@ -92,7 +92,7 @@ def test_submit_end_to_end(send, codes, mini, tmp_path, capsys):
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "Stranger_s-beta4-dsprites_mini-submitted-s3-" in printed.err
-    assert "beta=4 (recomputed)" in printed.out
+    assert "Stranger's (recomputed)" in printed.out
     runs = rows_of(out, "runs.csv")
     assert set(runs["evidence"]) == {"recomputed"}
     assert set(runs["preset"]) == {"submitted"}

@@ -1,4 +1,4 @@
-"""How many 95% intervals of a mean hold it, by simulation: those of the tables and, beside them, others.
+"""How many 95% intervals hold what they are of, by simulation: of means, beside other kinds; of ranks; of wins.
 
 Run:
     python -m tests.benchmarks.coverage
@@ -9,7 +9,15 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from benchmark.report.statistics import CONFIDENCE, bootstrap_interval, mean_intervals
+from benchmark.report.statistics import (
+    CONFIDENCE,
+    bootstrap_interval,
+    mean_intervals,
+    rank_intervals,
+    redraw_means,
+    share_of_wins,
+    wins_interval,
+)
 
 CONFIGURATIONS = 20  # of a block
 SEEDS = (2, 3, 4, 5, 7, 10, 20)
@@ -70,6 +78,35 @@ def coverage(
     return float(np.mean(held))
 
 
+def rank_coverage(seeds: int, repeats: int = REPEATS, draw: Draw = normal) -> tuple[float, float]:
+    """The share of rank intervals that hold the rank of the true mean, and their mean width in ranks.
+
+    The true means lie half a standard deviation of a score apart.
+    """
+    rng = np.random.default_rng(0)
+    own, ranks = np.repeat(np.arange(CONFIGURATIONS), seeds), np.arange(CONFIGURATIONS) + 1
+    held, widths = [], []
+    for _ in range(repeats):
+        scores = np.concatenate([place / 2 + draw(rng, seeds) for place in range(CONFIGURATIONS)])
+        drawn = redraw_means(scores[:, None], own)[..., 0]
+        seen = np.argsort(np.argsort(scores.reshape(-1, seeds).mean(axis=1))) + 1
+        low, high = rank_intervals(drawn, seen).T
+        held.append((low <= ranks) & (ranks <= high))
+        widths.append(high - low)
+    return float(np.mean(held)), float(np.mean(widths))
+
+
+def wins_coverage(seeds: int, repeats: int = 5_000, shift: float = 1.0) -> float:
+    """The share of intervals of P(A beats B) that hold it, of normal scores so many standard deviations apart."""
+    rng = np.random.default_rng(0)
+    truth = stats.norm.cdf(shift / np.sqrt(2))
+    pairs = rng.normal(size=(repeats, 2, seeds)) + np.array([[shift], [0.0]])
+    shares = np.array([share_of_wins(ours, theirs) for ours, theirs in pairs])
+    counts = np.full(repeats, seeds)
+    low, high = wins_interval(shares, counts, counts).T
+    return float(np.mean((low <= truth) & (truth <= high)))
+
+
 def main() -> None:
     differing = np.geomspace(0.3, 2, CONFIGURATIONS)
     columns = {
@@ -83,6 +120,14 @@ def main() -> None:
         for seeds in SEEDS:
             told = [f"{coverage(kind, draw, seeds, spreads=spreads):.3f}" for kind, spreads in columns.values()]
             print(f"| {name} | {seeds} | {' | '.join(told)} |")
+    print(
+        "\n| seeds | rank intervals hold | their width, of 20 ranks | intervals of P(A beats B) hold |\n"
+        + "|---" * 4
+        + "|"
+    )
+    for seeds in SEEDS:
+        held, width = rank_coverage(seeds)
+        print(f"| {seeds} | {held:.3f} | {width:.1f} | {wins_coverage(seeds):.3f} |")
 
 
 if __name__ == "__main__":

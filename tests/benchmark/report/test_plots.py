@@ -1,6 +1,8 @@
 import shutil
+from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -132,3 +134,35 @@ def test_runs_without_pictures_or_beta_do_not_stop_the_others(drawn, tmp_path):
         (folder.path / "history.csv").write_text("step,loss\n1,2\n")
     (path,) = draw_all(tmp_path, *write_tables(tmp_path))
     assert path.name == "scores.png"
+
+
+def test_every_score_is_drawn_where_it_is_asked_for(drawn):
+    out, _ = drawn
+    runs, board = write_tables(out)
+    few, every = (plots.draw_scores(runs, board, every=asked) for asked in (False, True))
+    assert [axis.get_title() for axis in few.axes] == ["beta_vae_score.at_5_pairs", "mig"]
+    assert {"beta_vae_score", "irs", "mig"} <= {axis.get_title() for axis in every.axes}
+    paths = draw_all(out, runs, board, every=True)
+    assert {f"{name}_all.png" for name in ("scores", "trade_off", "score_against_beta")} <= {
+        path.name for path in paths
+    }
+
+
+def test_on_the_frontier_stands_what_nothing_cheaper_scores_better_than():
+    scores = pd.Series([0.2, 0.1, 0.3, 0.3, 0.5])
+    assert plots._on_frontier(scores).tolist() == [True, False, True, False, True]
+
+
+def test_names_of_points_lie_within_the_panel_and_cover_none():
+    figure, (axis,) = plots._panels(1, "", None)
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    rng = np.random.default_rng(0)
+    points = pd.DataFrame(
+        {"label": [f"method{k}" for k in range(60)]} | dict(zip(("place", "score"), rng.random((2, 60)), strict=True))
+    )
+    plots._name_points(axis, points)
+    plots.as_picture(figure)
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert 10 < len(boxes) < 60
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 for box in boxes)

@@ -4,8 +4,31 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.report.statistics import bootstrap_interval, mean_intervals
-from tests.benchmarks.coverage import bootstrapped, coverage, normal, one_in_five, two_humps, whole
+from benchmark.report.statistics import (
+    REDRAWN,
+    adjust_by_holm,
+    agreement_of_seeds,
+    bootstrap_interval,
+    critical_difference,
+    mean_intervals,
+    rank_intervals,
+    redraw_means,
+    seeds_needed,
+    share_of_seed,
+    share_of_wins,
+    told_apart,
+    wins_interval,
+)
+from tests.benchmarks.coverage import (
+    bootstrapped,
+    coverage,
+    normal,
+    one_in_five,
+    rank_coverage,
+    two_humps,
+    whole,
+    wins_coverage,
+)
 
 
 @pytest.mark.parametrize("draw", [normal, two_humps, whole])
@@ -58,3 +81,133 @@ def test_bootstrap_is_scipys_percentile_bootstrap():
     for sample, interval in zip(samples, ours, strict=True):
         theirs = stats.bootstrap((sample,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
         assert interval == pytest.approx([theirs.low, theirs.high], abs=0.03)
+
+
+def _two_metrics(seeds=3, configurations=6):
+    rng = np.random.default_rng(1)
+    own = np.repeat(np.arange(configurations), seeds)
+    return np.stack([own + rng.normal(size=len(own)), rng.normal(size=len(own))], axis=1), own
+
+
+def test_means_drawn_anew_are_as_wide_as_students_t():
+    scores, own = _two_metrics()
+    drawn = redraw_means(scores, own)
+    assert drawn.shape == (REDRAWN, 6, 2)
+    for metric in range(2):
+        samples = [scores[own == each, metric] for each in range(6)]
+        low, high = mean_intervals(samples).T
+        ends = np.quantile(drawn[:, :, metric], [0.025, 0.975], axis=0)
+        assert ends.mean(axis=1) == pytest.approx([low.mean(), high.mean()], abs=0.15)
+        assert ends == pytest.approx(np.stack([low, high]), abs=0.25)
+        assert drawn[:, :, metric].mean(axis=0) == pytest.approx([own.mean() for own in samples], abs=0.08)
+
+
+def test_metrics_of_a_run_are_drawn_together():
+    rng = np.random.default_rng(0)
+    own = np.repeat(np.arange(10), 4)
+    one = rng.normal(size=40)
+    drawn = redraw_means(np.stack([one, one, -one, rng.normal(size=40)], axis=1), own)[:, 3]
+    assert np.corrcoef(drawn.T)[0] == pytest.approx([1, 1, -1, 0], abs=0.3)
+
+
+def test_one_seed_among_others_is_drawn_with_their_spread_and_seeds_alone_with_none():
+    scores, own = _two_metrics()
+    kept = (own > 0) | (np.arange(len(own)) == 0)
+    deviations = redraw_means(scores[kept], own[kept])[..., 0].std(axis=0)
+    assert deviations[0] == pytest.approx(np.sqrt(3) * deviations[1:].mean(), rel=0.1)
+    assert np.isnan(redraw_means(scores[::3], own[::3])).all()
+
+
+def test_a_metric_that_some_runs_lack_keeps_its_spread():
+    scores, own = _two_metrics(seeds=4, configurations=20)
+    lacking = scores.copy()
+    lacking[::2, 1] = np.nan
+    assert redraw_means(lacking, own)[..., 1].std(axis=0) == pytest.approx(
+        np.sqrt(2) * redraw_means(scores, own)[..., 1].std(axis=0), rel=0.35
+    )
+    lacking[own == 3, 1] = np.nan
+    assert np.isnan(redraw_means(lacking, own)[:, 3, 1]).all()
+    assert not np.isnan(redraw_means(lacking, own)[..., 0]).any()
+
+
+def test_rank_intervals_hold_ranks_that_are_known():
+    held, width = rank_coverage(seeds=3, repeats=20)
+    assert held > 0.93
+    assert 2 < width < 12
+
+
+def test_a_rank_is_in_its_interval_and_the_best_is_not_told_from_itself():
+    drawn = np.array([[1.0, 2, 3], [1, 3, 2]] * 50)
+    assert rank_intervals(drawn, np.array([1, 3, 2])).tolist() == [[1, 1], [2, 3], [2, 3]]
+    assert rank_intervals(drawn, np.array([3, 1, 2])).tolist() == [[1, 3], [1, 3], [2, 3]]
+    assert told_apart(drawn, 0, np.array([0, 1, 2])).tolist() == [False, True, True]
+
+
+def test_wins_are_mann_and_whitneys():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.integers(5, size=7).astype(float), rng.integers(4, size=9).astype(float)
+    statistic = stats.mannwhitneyu(ours, theirs).statistic
+    assert share_of_wins(ours, theirs) == pytest.approx(statistic / 63)
+    assert share_of_wins(ours, ours) == 0.5
+
+
+def test_ends_of_the_interval_of_wins_solve_its_equation():
+    shares, runs, others = np.array([0.0, 0.3, 0.5, 1.0]), np.array([3, 5, 10, 3]), np.array([3, 8, 10, 4])
+    for share, m, n, (low, high) in zip(shares, runs, others, wins_interval(shares, runs, others), strict=True):
+        assert 0 <= low <= share <= high <= 1
+        for end in {low, high} - {0.0, 1.0, share}:
+            star = (m + n) / 2 - 1
+            variance = end * (1 - end) * (1 + star * (1 - end) / (2 - end) + star * end / (1 + end)) / (m * n)
+            assert abs(end - share) == pytest.approx(1.959964 * np.sqrt(variance), rel=1e-5)
+    mirrored = 1 - wins_interval(1 - shares, runs, others)[:, ::-1]
+    assert wins_interval(shares, runs, others) == pytest.approx(mirrored)
+    assert wins_interval(np.zeros(0), np.zeros(0, int), np.zeros(0, int)).shape == (0, 2)
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_intervals_of_wins_hold_the_probability(seeds):
+    assert wins_coverage(seeds, repeats=1_000) > 0.93
+
+
+def test_seeds_agree_by_the_mean_of_spearmans():
+    scores = np.random.default_rng(0).normal(size=(8, 3))
+    known = np.mean([stats.spearmanr(scores[:, i], scores[:, j]).statistic for i, j in ((0, 1), (0, 2), (1, 2))])
+    assert agreement_of_seeds(scores) == pytest.approx(known)
+    scores[:6, 2] = np.nan  # which leaves two in common
+    assert agreement_of_seeds(scores) == pytest.approx(stats.spearmanr(scores[:, 0], scores[:, 1]).statistic)
+    assert np.isnan(agreement_of_seeds(scores[:2]))
+    assert np.isnan(agreement_of_seeds(np.ones((5, 2))))
+
+
+@pytest.mark.parametrize(
+    ("agreement", "seeds"), [(0.70, 4), (0.55, 8), (0.41, 13), (0.48, 10), (0.5, 9), (0.95, 1), (0, np.inf)]
+)
+def test_seeds_needed_are_spearmans_and_browns(agreement, seeds):
+    assert seeds_needed(agreement) == seeds
+    if 1 < seeds < np.inf:
+        reliability = [n * agreement / (1 + (n - 1) * agreement) for n in (seeds - 1, seeds)]
+        assert reliability[0] < 0.9 <= reliability[1] + 1e-9
+
+
+def test_what_equal_seeds_share_is_told_from_chance():
+    rng = np.random.default_rng(0)
+    configurations, seeds = (labels.ravel() for labels in np.meshgrid(np.arange(30), np.arange(5), indexing="ij"))
+    noise, of_seed = rng.normal(size=150), rng.normal(size=5)[seeds]
+    assert share_of_seed(noise + configurations, configurations, seeds) < 0.1
+    assert share_of_seed(of_seed + configurations, configurations, seeds) == pytest.approx(1)
+    share = of_seed.var() / (of_seed.var() + 1)
+    assert share_of_seed(of_seed + noise, configurations, seeds) == pytest.approx(share, abs=0.1)
+    assert np.isnan(share_of_seed(np.arange(3.0), np.arange(3), np.zeros(3)))
+
+
+def test_holms_adjustment_is_that_of_a_worked_example():
+    assert adjust_by_holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_by_holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("methods", "datasets", "known"),
+    [(5, 30, 2.728 * np.sqrt(5 * 6 / 180)), (10, 7, 5.1), (19, 10, 8.9), (19, 3, 16.2)],
+)
+def test_critical_differences_are_nemenyis(methods, datasets, known):
+    assert critical_difference(methods, datasets) == pytest.approx(known, abs=0.06)

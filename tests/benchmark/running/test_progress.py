@@ -39,9 +39,9 @@ def _follow(console, out, monkeypatch):
 
 def test_plain_lines(tmp_path, monkeypatch):
     printed = _follow(Console(file=io.StringIO(), width=200), tmp_path, monkeypatch)
-    assert "  a step 50 of 200, 2.0 steps/s, loss 123.5, 1:15 left\n" in printed
-    assert "  a scoring\n" in printed
-    assert "[1/2] a finished (it went on from step 2)\n" in printed
+    assert "0:00:00 a step 50 of 200, 2.0 steps/s, loss 123.5, 1:15 left\n" in printed
+    assert "0:00:00 a scoring\n" in printed
+    assert "0:00:00 [1/2] a finished (it went on from step 2)\n" in printed
     assert "[2/2] b FAILED (ValueError: [bold]no)\n" in printed
 
 

@@ -131,7 +131,7 @@ def test_want_of_memory_is_told_as_such(monkeypatch):
 @pytest.mark.parametrize("where", ["begin", "within"])
 def test_a_training_whose_recording_fails_is_one_without(monkeypatch, mini, where):
     """At the first method and at a later one, of one process."""
-    specs = [RunSpec(method, {}, "dsprites_mini", steps=8) for method in ("vae", "factorvae", "vae")]
+    specs = [RunSpec(method, {}, "dsprites_mini", "small", steps=8) for method in ("vae", "factorvae", "vae")]
     expected = [harness.train(spec, mini, "fp64") for spec in specs]
     cuda = _pretend(monkeypatch, Cuda(where))
     monkeypatch.setattr(harness, "RECORDED", {"cpu"})

@@ -1,0 +1,196 @@
+"""What scores of a few seeds allow to be said: of metrics, of methods, of choosing without labels, over data sets.
+
+Each function is one table, of the tidy table of runs and the leaderboard; `write_comparisons` writes them all.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from benchmark.report.leaderboard import BLOCK, write_table
+from benchmark.report.statistics import (
+    adjust_by_holm,
+    agreement_of_seeds,
+    critical_difference,
+    seeds_needed,
+    share_of_seed,
+    share_of_wins,
+    wins_interval,
+)
+from benchmark.report.summary import choose_configurations, share_variance
+from benchmark.report.worth import TRIMMED, normalise_scores
+
+PICKS = "udr"  # chooses without labels
+LEAST_DATASETS = 6  # of which a test over data sets says anything
+ACROSS = ["preset", "steps"]  # what a comparison over data sets holds fixed
+CONFIGURED = ["method", "hyperparameters"]
+
+
+def tell_reliability(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """What each headline's ranks are worth in each block: a row a block and metric.
+
+    Columns: `configurations` and `seeds` that have scores; `seed_agreement` (`agreement_of_seeds`); `seeds_needed` for
+    ranks of reliability 0.9 (inf: none would do); `neighbours`, pairs of configurations next to each other in rank, and
+    how many are `told_apart`; `same_seed_share` (`share_of_seed`).
+    """
+    lines = []
+    for keys, name, scores in _headlines(runs):
+        rows = _in_block(board, keys)
+        by_seed = scores.pivot_table(index=CONFIGURED, columns="seed", values="value")
+        agreement = agreement_of_seeds(by_seed.to_numpy())
+        beside = rows[f"{name}_next_tied"].dropna() if f"{name}_next_tied" in rows else pd.Series(dtype=int)
+        neighbours = max(len(beside) - 1, 0)  # the last has none
+        labels = (scores["method"] + " " + scores["hyperparameters"]).to_numpy()
+        of_seed = share_of_seed(scores["value"].to_numpy(), labels, scores["seed"].to_numpy())
+        apart = neighbours - int(beside.sum())
+        told = [*by_seed.shape, agreement, seeds_needed(agreement), neighbours, apart, of_seed]
+        lines.append([*keys, name, *told])
+    columns = [*BLOCK, "metric", "configurations", "seeds", "seed_agreement", "seeds_needed", "neighbours"]
+    return pd.DataFrame(lines, columns=[*columns, "told_apart", "same_seed_share"])
+
+
+def compare_metrics(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """How far two headlines rank the configurations of a block alike: Kendall's `tau` (b) of their means.
+
+    A row a block and pair, each pair both ways and each metric with itself. Reference: Kendall 1938.
+    """
+    lines = []
+    for keys, rows in board.groupby(BLOCK):
+        names = sorted(str(name).removesuffix("_rank") for name in rows if str(name).endswith("_rank"))
+        for name in names:
+            for other in names:
+                both = rows[[f"{name}_rank", f"{other}_rank"]].dropna().astype(float)
+                if len(both) > 1:
+                    tau = stats.kendalltau(*both.to_numpy().T).statistic
+                    lines.append([*keys, name, other, tau, len(both)])
+    return pd.DataFrame(lines, columns=[*BLOCK, "metric", "other", "tau", "configurations"])
+
+
+def compare_methods(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """P(A beats B) of each two methods at their best configurations, for each headline: a row a block, metric and pair.
+
+    Columns: `probability` over all pairs of a run of the one and a run of the other (`share_of_wins`), its 95% interval
+    `low` and `high` (`wins_interval`), and how many `runs` and `other_runs` it is of. Runs of equal seeds are no pairs.
+    """
+    lines: list[list[Any]] = []
+    for keys, name, scores in _headlines(runs):
+        best = (
+            _in_block(board, keys).dropna(subset=["rank"]).sort_values(["rank", *CONFIGURED]).drop_duplicates("method")
+        )
+        samples = {own: group["value"].to_numpy() for own, group in scores.groupby(CONFIGURED)}
+        direction = scores["direction"].iloc[0]
+        chosen = [own for own in best[CONFIGURED].itertuples(index=False, name=None) if own in samples]
+        for one, other in combinations(chosen, 2):
+            ours, theirs = direction * samples[one], direction * samples[other]
+            lines.append([*keys, name, *one, *other, share_of_wins(ours, theirs), len(ours), len(theirs)])
+    told = ["method", "hyperparameters", "other", "other_hyperparameters", "probability", "runs", "other_runs"]
+    table = pd.DataFrame(lines, columns=[*BLOCK, "metric", *told])
+    counts = [table[name].to_numpy(int) for name in ("runs", "other_runs")]
+    low, high = wins_interval(table["probability"].to_numpy(float), *counts).T
+    return table.assign(low=low.round(6), high=high.round(6))
+
+
+def choose_without_labels(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """What each method's configuration of the greatest `udr` scores, and its `regret`: what the best one has more.
+
+    A row a block, method of two configurations or more, and headline; `hyperparameters` are the chosen ones.
+    """
+    lines = []
+    if f"{PICKS}_mean" not in board:
+        board = board.assign(**{f"{PICKS}_mean": np.nan})
+    for keys, name, scores in _headlines(runs):
+        rows = _in_block(board, keys).dropna(subset=[f"{PICKS}_mean", f"{name}_mean", f"{name}_rank"])
+        for method, own in rows.groupby("method"):
+            if len(own) > 1:
+                picked = own.iloc[int(own[f"{PICKS}_mean"].argmax())]
+                best = own.iloc[int((own[f"{name}_mean"] * scores["direction"].iloc[0]).argmax())]
+                told = [
+                    picked["hyperparameters"],
+                    picked[f"{name}_mean"],
+                    best["hyperparameters"],
+                    best[f"{name}_mean"],
+                ]
+                lines.append([*keys, method, name, len(own), *told, abs(told[3] - told[1])])
+    told = ["configurations", "hyperparameters", "score", "best_hyperparameters", "best", "regret"]
+    return pd.DataFrame(lines, columns=[*BLOCK, "method", "metric", *told])
+
+
+def compare_over_datasets(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """Configurations that were tried on the same data sets, two or more: a row each, under one preset and budget.
+
+    Columns: the number of `datasets`; `iqm`, the interquartile mean over runs and data sets of the normalised score.
+    From six data sets on `mean_rank` over them, the `critical_difference` of two mean ranks, and `behind_the_best`: the
+    p-value of Wilcoxon's signed-rank test, over data sets, against the row of the best mean rank, adjusted by Holm
+    for the family of all rows of that preset and budget.
+    """
+    ranked = board.dropna(subset=["rank"])[[*BLOCK, *CONFIGURED]]
+    own = runs[runs["state"] == "finished"].drop_duplicates("run")[["run", *BLOCK, *CONFIGURED]]
+    own = own.astype(dict.fromkeys(own.select_dtypes("category"), "str")).merge(ranked).set_index("run")
+    normalised = normalise_scores(runs).reindex(own.index)
+    lines = []
+    for keys, group in own.groupby(ACROSS):
+        scores = normalised.loc[group.index]
+        score = scores.loc[:, scores.notna().all()].mean(axis=1)  # over the metrics that all have
+        means = group.assign(score=score).pivot_table(
+            index=CONFIGURED, columns=["dataset", "source"], values="score", dropna=False
+        )
+        means = means.dropna(axis="columns", how="all").dropna()
+        if means.shape[1] < 2:
+            continue
+        worth = _rank_over_datasets(means)
+        for configured, told in zip(means.index, worth, strict=True):
+            of_runs = score[(group[CONFIGURED] == list(configured)).all(axis=1)]
+            lines.append([*keys, *configured, means.shape[1], stats.trim_mean(of_runs, TRIMMED), *told])
+    told = ["datasets", "iqm", "mean_rank", "critical_difference", "behind_the_best"]
+    table = pd.DataFrame(lines, columns=[*ACROSS, *CONFIGURED, *told])
+    return table.sort_values([*ACROSS, "iqm"], ascending=[True, True, False], ignore_index=True)
+
+
+def _rank_over_datasets(means: pd.DataFrame) -> np.ndarray:
+    """Mean rank, critical difference and adjusted p-value of each configuration (rows) over data sets: (rows, 3)."""
+    count, blocks = means.shape
+    worth = np.full((count, 3), np.nan)
+    if blocks >= LEAST_DATASETS and count > 1:
+        worth[:, 0] = means.rank(ascending=False).mean(axis=1)
+        worth[:, 1] = critical_difference(count, blocks)
+        best = int(worth[:, 0].argmin())
+        others = [row for row in range(count) if row != best]
+        scores = means.to_numpy()
+        chances = [stats.wilcoxon(scores[best], scores[row], zero_method="zsplit").pvalue for row in others]
+        worth[others, 2] = adjust_by_holm(np.array(chances))
+    return worth
+
+
+def _headlines(runs: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], str, pd.DataFrame]]:
+    """Each block and headline with the scores of its runs."""
+    scored = runs[(runs["direction"] != 0) & (runs["state"] == "finished")].dropna(subset=["value"])
+    for (*keys, name), own in scored.groupby([*BLOCK, "metric"], observed=True):
+        yield tuple(keys), str(name), own.astype(dict.fromkeys(CONFIGURED, "str"))
+
+
+def _in_block(board: pd.DataFrame, keys: tuple[Any, ...]) -> pd.DataFrame:
+    return board[(board[BLOCK] == list(keys)).all(axis=1)]
+
+
+COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
+    "chosen": lambda runs, _: choose_configurations(runs),
+    "variance": lambda runs, _: share_variance(runs),
+    "reliability": tell_reliability,
+    "agreement": compare_metrics,
+    "beats": compare_methods,
+    "unlabelled": choose_without_labels,
+    "across": compare_over_datasets,
+}
+
+
+def write_comparisons(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Write each of these tables as `<out>/<name>.csv`, and return them by name."""
+    tables = {name: compare(runs, board) for name, compare in COMPARISONS.items()}
+    for name, table in tables.items():
+        write_table(table, out / f"{name}.csv", rounded=True)
+    return tables

@@ -1,0 +1,119 @@
+"""What each rank of a table is worth: columns that stand beside it."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+import metrics
+from benchmark.report.statistics import rank_intervals, redraw_means, told_apart
+from metrics import REGISTRY, Metric
+
+PARTS = ("rank_low", "rank_high", "tied", "next_tied")  # beside a rank
+ORACLE = "ground_truth"  # whose codes are the factors: it is the best of a table, and no contender
+TRIMMED = 0.25  # of an interquartile mean, at each end
+
+
+def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series, oracle: pd.Series) -> pd.DataFrame:
+    """What the ranks of a leaderboard's rows are worth, were the seeds drawn anew (`redraw_means`).
+
+    Args:
+        ranks: a row a row of the leaderboard: `rank`, `<metric>_rank` of each headline, all that count in `rank` where
+            they rank all rows that have one.
+        scored: the runs' headlines: `row`, `run`, `metric`, `value`, `metric_version`, `direction`.
+        blocks: each row's block.
+        oracle: whether the row is of a method that is told the factors.
+
+    Returns:
+        For each rank, whose name ends in "rank", `rank_low` and `rank_high` in its place, its 95% interval; `tied`, 1
+        where the row is not told from the best contender of its block (none for an oracle), and `next_tied`, 1 where
+        it is not told from the row after it, else 0.
+    """
+    worth = {f"{str(rank)[:-4]}{part}": pd.Series(pd.NA, ranks.index, "Int64") for rank in ranks for part in PARTS}
+    directions = scored.drop_duplicates("metric").set_index("metric")["direction"]
+    for _, values in scored.groupby(scored["row"].map(blocks)):
+        wide = values.pivot_table(index=["row", "run"], columns="metric", values="value", observed=True)
+        rows, own = np.unique(wide.index.get_level_values("row"), return_inverse=True)
+        drawn = redraw_means(wide.to_numpy(), own) * -directions[wide.columns].to_numpy()  # less is better
+        versions = values.pivot_table(
+            index="row", columns="metric", values="metric_version", aggfunc="max", observed=True
+        ).astype(float)
+        places = np.full(drawn.shape, np.nan)
+        for each, name in enumerate(wide.columns):
+            ranked = ranks.loc[rows, f"{name}_rank"].notna().to_numpy()
+            for version in versions.loc[rows[ranked], name].unique():
+                alike = np.flatnonzero(ranked & (versions[name] == version).to_numpy())
+                places[:, alike, each] = stats.rankdata(drawn[:, alike, each], axis=1)
+                _tell(worth, f"{name}_", rows[alike], drawn[:, alike, each], ranks, oracle)
+        ranked = ranks.loc[rows, "rank"].notna().to_numpy()
+        if ranked.any():
+            of_ranked = places[:, ranked]
+            complete = ranks.loc[rows[ranked], [f"{name}_rank" for name in wide.columns]].notna().all().to_numpy()
+            _tell(worth, "", rows[ranked], of_ranked[:, :, complete].mean(axis=2), ranks, oracle)
+    return pd.DataFrame(worth)
+
+
+def _tell(
+    worth: dict[str, pd.Series], name: str, rows: np.ndarray, drawn: np.ndarray, ranks: pd.DataFrame, oracle: pd.Series
+) -> None:
+    """What one rank of rows that compare is worth."""
+    own = ranks.loc[rows, f"{name}rank"].to_numpy(int)
+    if not np.isnan(drawn).any():
+        low, high = rank_intervals(drawn, own).T
+        worth[f"{name}rank_low"][rows], worth[f"{name}rank_high"][rows] = low, high
+    order = np.argsort(own, kind="stable")
+    contenders = [row for row in order if not oracle[rows[row]]]
+    if contenders:
+        apart = told_apart(drawn, contenders[0], np.array(contenders))
+        worth[f"{name}tied"][rows[contenders]] = (~apart).astype(int)
+    after = [not told_apart(drawn, better, np.array([worse]))[0] for better, worse in pairwise(order)]
+    worth[f"{name}next_tied"][rows[order]] = [*map(int, after), 0]
+
+
+def normalise_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each run's headlines between chance, 0, and ceiling, 1: a row a run, a column a metric.
+
+    Of the metrics of this project whose score at chance is known as a number (`Metric.at_chance`). A ceiling is the one
+    that the run tells, else the greatest score there is.
+    """
+    known = {name: metric for name, metric in REGISTRY.items() if metric.at_chance is not None and _is_ours(metric)}
+    needed = {metric.at_chance for metric in known.values()} | {f"{name}.ceiling" for name in known} | {*known}
+    scored = runs[runs["metric"].isin(needed)].astype({"run": "str", "metric": "str"})
+    wide = scored.pivot_table(index="run", columns="metric", values="value")
+    nothing = pd.Series(np.nan, wide.index)
+    columns = {}
+    for name, metric in known.items():
+        if name in wide:
+            told = wide.get(metric.at_chance) if isinstance(metric.at_chance, str) else nothing.fillna(metric.at_chance)
+            ceiling = wide.get(f"{name}.ceiling", nothing).fillna(metric.range[1])
+            columns[name] = nothing if told is None else (wide[name] - told) / (ceiling - told)
+    return pd.DataFrame(columns, index=wide.index)
+
+
+def _is_ours(metric: Metric) -> bool:
+    """Whether it stands in this project: a table is to be the same whatever plugins are loaded."""
+    return str(metric.function.__module__).startswith(metrics.__name__)
+
+
+def interquartile_means(normalised: pd.DataFrame, rows: pd.Series, ranks: pd.DataFrame, blocks: pd.Series) -> pd.Series:
+    """Each ranked row's interquartile mean over its runs of their mean normalised score.
+
+    Over the metrics that rank all rows of the block that have a rank. Reference: Agarwal et al. 2021, "Deep
+    reinforcement learning at the edge of the statistical precipice".
+
+    Args:
+        normalised: of `normalise_scores`.
+        rows: the leaderboard's row of each run, by its name.
+        ranks, blocks: as for `worth_of_ranks`.
+    """
+    ranked = ranks[ranks["rank"].notna()]
+    means = pd.Series(np.nan, ranks.index)
+    for _, block in ranked.groupby(blocks):
+        names = [name for name in normalised if block[f"{name}_rank"].notna().all()]
+        if names:
+            own = rows[rows.isin(block.index) & rows.index.isin(normalised.index)]
+            of_runs = normalised.loc[own.index, names].mean(axis=1)
+            trimmed = of_runs.groupby(own.astype(int)).agg(lambda scores: stats.trim_mean(scores, TRIMMED))
+            means[trimmed.index] = trimmed
+    return means
