@@ -18,6 +18,7 @@ from rich.text import Text
 
 import methods
 from benchmark import datasets
+from benchmark.arrays import read_files
 from benchmark.errors import UsageError, one_line, unknown
 from benchmark.options import (
     Parser,
@@ -28,7 +29,6 @@ from benchmark.options import (
     check_writable,
     paper_parser,
     parse,
-    read_arrays,
     read_device,
     read_metrics,
     read_out,
@@ -36,17 +36,18 @@ from benchmark.options import (
     read_specs,
     read_workplace,
     refuse_unknown_names,
+    rows_parser,
     run_parser,
     score_parser,
     score_stored_parser,
+    submit_parser,
 )
-from benchmark.spec import RunSpec, find_method, labels_of, refuse_unknown_method
+from benchmark.spec import find_method, labels_of, refuse_unknown_method
 
 if TYPE_CHECKING:
     from benchmark.running.execution import Outcome
     from metrics import Metric, Table
 
-COMMANDS = ("run", "list", "score", "leaderboard", "check", "check-data", "archive", "score-stored", "paper")
 LISTS = ("methods", "metrics", "datasets", "presets")
 INTERRUPTED = 130
 KEPT = {  # by a command that is interrupted
@@ -59,7 +60,10 @@ KEPT = {  # by a command that is interrupted
     "archive": "what was copied is whole; the same command copies the rest",
     "score-stored": "what was scored is kept; the same command scores the rest",
     "paper": "nothing was written",
+    "rows": "nothing was written",
+    "submit": "what was stored is kept; the same command goes on",
 }
+COMMANDS = tuple(KEPT)
 COSTS = ("under a second", "seconds", "minutes")  # as metrics declare them
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
 BOARD_WIDTH = 120  # of a leaderboard there
@@ -73,7 +77,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
             raise unknown("command", given[0], COMMANDS)
         command = given.pop(0) if given and given[0] in COMMANDS else "run"
-        commands = (_run, _list, _score, _leaderboard, _check, _check_data, _archive, _score_stored, _paper)
+        commands = (
+            _run,
+            _list,
+            _score,
+            _leaderboard,
+            _check,
+            _check_data,
+            _archive,
+            _score_stored,
+            _paper,
+            _rows,
+            _submit,
+        )
         return dict(zip(COMMANDS, commands, strict=True))[command](given)
     except UsageError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
@@ -130,7 +146,7 @@ def _run(given: Sequence[str]) -> int:
     console.print(f"{len(specs)} runs, {len(todo)} to do", highlight=False)
     with SweepProgress(console, workplace.out, [spec.run_id for spec in todo]) as progress:
         outcomes = progress.follow(run_all(todo, workplace)) if todo else []
-    _write_and_print(workplace.out, {_block_of(spec) for spec in specs})
+    _write_and_print(workplace.out, {_block_of(spec.to_dict()) for spec in specs})
     return _tell_failed(outcomes)
 
 
@@ -183,13 +199,18 @@ def _score(given: Sequence[str]) -> int:
 
     # The quick ones first, whose values may be all that somebody waits for.
     chosen = sorted(read_metrics(options).values(), key=_slowness)
-    arrays, seed = read_arrays(read_path("file", options["file"])), options["seed"]
+    arrays, left_out = read_files([read_path("file", file) for file in options["files"]], options.get("factors", ()))
+    seed, groups = options["seed"], options.get("groups")
     try:
-        table = Table(**arrays, seed=seed, bin_factors=options.get("bin_factors"))
+        table = Table(**arrays, seed=seed, bin_factors=options.get("bin_factors"), groups=groups)
         if scarce := table.tell_scarce():
             raise ValueError(scarce)
     except ValueError as error:
-        raise UsageError(f"{options['file']}: {error}") from error
+        raise UsageError(f"{options['files'][0]}: {error}") from error
+    for told in left_out:
+        print(f"warning: {one_line(told)}", file=sys.stderr)
+    if grouped := table.tell_groups():
+        print(grouped, file=sys.stderr)
     if unseen := table.tell_unseen():
         print(f"warning: {one_line(unseen)}", file=sys.stderr)
     return _score_each(chosen, table, seed, options["json"])
@@ -384,6 +405,56 @@ def _paper(given: Sequence[str]) -> int:
     return 0
 
 
+# --- rows, submit ----------------------------------------------------------------------------------
+
+
+def _rows(given: Sequence[str]) -> int:
+    options = parse(rows_parser(), given)
+    _load_plugins(options)
+    name, folder, to = options["dataset"], options.get("data_dir"), read_path("to", options["to"])
+    datasets.refuse_unknown(name, datasets.data_folder(folder))
+    if to.is_dir():
+        raise UsageError(f"--to is {options['to']}, which is a folder; name a file in it, such as {to / 'rows.npz'}.")
+    check_writable(to.parent)
+    from benchmark.scoring.fixed_rows import fixed_rows, version_of, write_rows
+
+    dataset = datasets.load(name, "cpu", folder)
+    if options["images"]:
+        dataset.prepare(progress=True)
+    digest, rows = write_rows(dataset, to, options["with_factors"], options["images"]), fixed_rows(dataset)
+    told = f"{len(rows.train):,} + {len(rows.test):,} rows of {len(dataset):,}, {dataset.source}"
+    said = {"dataset": name, "dataset_version": version_of(dataset), "source": dataset.source, "rows": digest}
+    print(one_line(f"{to}: {told}; in spec.json: {json.dumps(said)[1:-1]}"))
+    return 0
+
+
+def _submit(given: Sequence[str]) -> int:
+    options = parse(submit_parser(), given)
+    folder = read_path("folder", options["folder"])
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; name one with spec.json and codes.npz.")
+    plugins = _load_plugins(options)
+    refuse_unknown_names(options)
+    from benchmark.running.progress import SweepProgress
+    from benchmark.running.scheduler import score_again
+    from benchmark.running.submissions import receive, store
+    from benchmark.storage.store import RUNS
+
+    workplace = replace(read_workplace(options), plugins=plugins)
+    runs = receive(folder, options["name"], workplace.out, workplace.data_dir)
+    check_writable(workplace.out / RUNS)
+    console = _console(stderr=True)
+    for run in runs:
+        told = [*run.notes, *(f"warning: {remark}" for remark in run.remarks)]
+        for line in (f"{run.run_id}: {run.evidence}", *told):
+            print(one_line(line), file=sys.stderr)
+    encoded = [run for run in (store(received, workplace) for received in runs) if run]
+    with SweepProgress(console, workplace.out, [run.run_id for run in encoded]) as progress:
+        outcomes = progress.follow(score_again(encoded, workplace)) if encoded else []
+    _write_and_print(workplace.out, {_block_of(run.spec) for run in runs})
+    return _tell_failed(outcomes)
+
+
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool = False) -> None:
     """Make tables and plots again, `every` score's too, and print the leaderboards of those blocks (None: of all)."""
     from benchmark.report import display
@@ -400,9 +471,10 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool
     print(one_line(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}"))
 
 
-def _block_of(spec: RunSpec) -> tuple[Any, ...]:
-    dataset, preset, protocol = labels_of(spec.to_dict())
-    return (dataset, spec.source, preset, spec.steps, protocol)
+def _block_of(stored: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The block of a stored specification."""
+    dataset, preset, protocol = labels_of(stored)
+    return (dataset, stored["source"], preset, stored["protocol"]["steps"], protocol)
 
 
 def _console(stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:

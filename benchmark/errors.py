@@ -24,5 +24,10 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} ... {shown[-LONGEST // 2 :]}"
 
 
+def reason_of(error: Exception) -> str:
+    """What the system, or else the error, says of itself."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+
+
 class DamagedError(RuntimeError):
     """A stored file is not what was written."""

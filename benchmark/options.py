@@ -4,7 +4,6 @@ import argparse
 import re
 import tempfile
 import tomllib
-import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import methods
 from benchmark import datasets
-from benchmark.errors import UsageError, unknown
+from benchmark.arrays import ARRAYS, read_groups
+from benchmark.errors import UsageError, reason_of, unknown
 from benchmark.presets import PRESETS
 from benchmark.spec import (
     RunSpec,
@@ -36,6 +36,7 @@ DEVICES = ("auto", "cpu", "cuda")
 MOST_SEEDS, GREATEST = 100_000, 10**9  # the latter of seeds and all other whole numbers
 MOST_DIGITS = 30  # that are read at all
 LONGEST_NAME = 200  # characters, about, of what is stored under the output folder
+LONGEST_ROW = 80  # characters of an outsider's row's name
 LEAST = {  # of the options that are whole numbers
     "steps": 1,
     "jobs": 1,
@@ -47,7 +48,6 @@ LEAST = {  # of the options that are whole numbers
     "codes": 0,
     "pictures": 0,
 }
-ARRAYS = ("codes", "factors", "codes_test", "factors_test", "factor_names")
 
 DEFAULTS: dict[str, Any] = {
     "methods": "vae,betavae",
@@ -68,7 +68,20 @@ DEFAULTS: dict[str, Any] = {
     "dry_run": False,
     "codes": "3",
     "pictures": "1",
+    "images": False,
+    "with_factors": False,
 }
+
+
+SUBMISSION = """Score what somebody else's method makes of the rows that `rows` writes, and store it as a run.
+
+DIR/spec.json says who, method, paper, dataset, dataset_version and, where they are known, seed, source, rows (the
+digest that `rows` prints), hyperparameters and groups (of columns that are one vector, such as "0-3,4-7,8").
+DIR/codes.npz holds codes_train and codes_test, or codes, in the order of the rows; codes-0.npz, codes-1.npz and so on
+are several seeds. Their scores are recomputed here. With encoder.safetensors (encoder-0.safetensors, ...) beside them,
+and in spec.json "weights": {"method": "vae", "architecture": "locatello2019", "latents": 10}, the images are encoded
+anew by that method of ours, and codes that come out the same are verified. Without codes, "scores": {"mig": 0.3} are
+claimed, and never ranked. What is odd about codes is told, and stands in the tables; it is no reason to refuse them."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,13 +96,15 @@ def run_parser() -> Parser:
     parser = Parser(
         prog="run_benchmark.py",
         usage="run_benchmark.py [run] [options]\n       run_benchmark.py list [methods|metrics|datasets|presets]\n"
-        "       run_benchmark.py score FILE.npz [--metrics A,B] [--bin-factors N] [--json]\n"
+        "       run_benchmark.py score FILE.npz|TABLE.csv|CODES.npy FACTORS.npy [--metrics A,B] [--json]\n"
         "       run_benchmark.py leaderboard [--out DIR]\n"
         "       run_benchmark.py check METHOD [--device cuda] [--plugin FILE.py]\n"
         "       run_benchmark.py check-data NAME [--plugin FILE.py] [--data-dir DIR]\n"
         "       run_benchmark.py archive --to DIR [--out DIR] [--codes 3] [--pictures 1]\n"
         "       run_benchmark.py score-stored DIR [--metrics A,B]\n"
-        "       run_benchmark.py paper DIR [DIR ...]",
+        "       run_benchmark.py paper DIR [DIR ...]\n"
+        "       run_benchmark.py rows DATASET --to FILE.npz [--images] [--factors]\n"
+        "       run_benchmark.py submit DIR --name NAME [--out DIR]",
         description="Train methods over their hyperparameters, score every model, write tables and plots.",
         allow_abbrev=False,
     )
@@ -131,9 +146,23 @@ def run_parser() -> Parser:
 
 def score_parser() -> Parser:
     """What `score` takes."""
-    parser = Parser(prog="run_benchmark.py score", description="Score a representation.", allow_abbrev=False)
+    parser = Parser(
+        prog="run_benchmark.py score",
+        usage="run_benchmark.py score FILE.npz [options]\n"
+        "       run_benchmark.py score TABLE.csv [--factors A,B] [options]\n"
+        "       run_benchmark.py score CODES.npy FACTORS.npy [CODES_TEST.npy FACTORS_TEST.npy] [options]",
+        description="Score a representation.",
+        allow_abbrev=False,
+    )
     add = parser.add_argument
-    add("file", metavar="FILE.npz", help=f"arrays: {', '.join(ARRAYS)} (the last three optional)")
+    told = (
+        f"an npz file of {', '.join(ARRAYS)} (the last three optional); npy files of the first two or four; or a csv "
+    )
+    told += "file, whose columns z0, z1, ... or code_0, code_1, ... are codes, `split` (train or test), if there, "
+    add("files", metavar="FILE", nargs="+", help=f"{told}tells which rows test, and the others are factors")
+    add("--factors", metavar="A,B", help="columns of a csv file that are factors (default: all but those of codes)")
+    told = "columns that are one vector each, every column in one of them: the first principal component of each is "
+    add("--groups", metavar="0-3,4-7,8", help=f"{told}scored, fitted on the training rows")
     add("--metrics", metavar="A,B", help="metrics to score with (default: all)")
     add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
     add("--bin-factors", metavar="N", help="cut continuous factors, and those of more values, into so many bins")
@@ -178,6 +207,44 @@ def paper_parser() -> Parser:
     add("outs", metavar="DIR", nargs="+", help="output folders of runs, the first of which takes the page")
     add("--jobs", help="runs side by side (default: the number of cores)")
     add_data_dir(parser)
+    return parser
+
+
+def rows_parser() -> Parser:
+    """What `rows` takes."""
+    told = (
+        "Write the rows of a data set that a submission encodes: the same for everyone, 10,000 to train on and 5,000 "
+    )
+    parser = Parser(prog="run_benchmark.py rows", description=f"{told}to test on at most.", allow_abbrev=False)
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="a data set's name")
+    add("--to", metavar="FILE.npz", required=True, help="file that takes rows_train and rows_test, indices of images")
+    add("--images", action="store_true", default=None, help="with their images, uint8 (N, C, H, W)")
+    told = "with their factors, for a look at them; codes are to be made of images alone"
+    add("--factors", dest="with_factors", action="store_true", default=None, help=told)
+    add_data_dir(parser)
+    add_plugin(parser)
+    return parser
+
+
+def submit_parser() -> Parser:
+    """What `submit` takes."""
+    parser = Parser(
+        prog="run_benchmark.py submit",
+        description=SUBMISSION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of the submission")
+    add("--name", metavar="NAME", required=True, help="under which it is to stand in the tables")
+    add("--out", metavar="DIR", help="output folder of the runs (default: results)")
+    add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but quick's slow ones)")
+    add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
+    add("--jobs", help="runs side by side (default: the number of cores)")
+    add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
+    add_data_dir(parser)
+    add_plugin(parser)
     return parser
 
 
@@ -439,7 +506,7 @@ def read_path(name: str, text: str) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
-        raise UsageError(f"{name} is {text!r}, which is no path ({_reason(error)}).") from error
+        raise UsageError(f"{name} is {text!r}, which is no path ({reason_of(error)}).") from error
     return Path(text)
 
 
@@ -453,10 +520,6 @@ def read_out(text: str) -> Path:
     except OSError as error:
         raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
     return folder
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
 
 
 def read_device(text: str) -> str:
@@ -514,6 +577,16 @@ def _read_device(text: str) -> str:
     return text
 
 
+def _read_name(text: str) -> str:
+    """A name for an outsider's row, which is no method's of ours."""
+    if not (text.isprintable() and 0 < len(text) <= LONGEST_ROW and text == text.strip()):
+        takes = f"a printable text of at most {LONGEST_ROW} characters, without blanks around it"
+        raise UsageError(f"name is {text!r}; it takes {takes}.")
+    if text in methods.names():
+        raise UsageError(f"name {text!r} is that of a method here; choose another, such as '{text} of AUTHOR'.")
+    return text
+
+
 def _read_pack(text: str) -> int | None:
     return None if text == "auto" else read_whole("pack", text, 1)
 
@@ -526,8 +599,11 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "correlated": partial(_read_world_part, "correlated"),
     "data_dir": partial(read_path, "data-dir"),
     "device": _read_device,
+    "factors": partial(read_items, "factors"),
+    "groups": read_groups,
     "hold_out": partial(_read_world_part, "hold-out"),
     "likelihood": read_likelihood,
+    "name": _read_name,
     "out": read_out,
     "pack": _read_pack,
     "preset": partial(_read_choice, "preset", [*PRESETS]),
@@ -544,21 +620,3 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
-
-
-def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an npz file that `Table` takes, nothing executed from it."""
-    import numpy as np
-
-    try:
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise ValueError("no archive")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            missing = {"codes", "factors"} - set(stored)
-            if missing:
-                raise UsageError(f"{path} holds no array {min(missing)!r}; codes and factors are needed.")
-            return {name: stored[name] for name in ARRAYS if name in stored}
-    except UsageError:
-        raise
-    except Exception as error:  # a file from elsewhere breaks its reader in any way, memory included
-        raise UsageError(f"cannot read {path} as an npz file of plain arrays ({_reason(error)}).") from error

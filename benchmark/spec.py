@@ -27,6 +27,12 @@ LEAST_VARIANCE = 1e-6  # of a Gaussian likelihood
 UNFIT = re.compile(r"[^A-Za-z0-9._+-]")  # for a file's name, anywhere
 MOST_LETTERS = 180  # of a file's name, before what tells it from others
 
+# How a run's scores are known: trained and scored here; of codes that somebody sent, scored here; of such codes that
+# their weights gave again here; told by somebody. What is weaker stands earlier in the alphabet.
+CLAIMED, MEASURED, RECOMPUTED, VERIFIED = "claimed", "measured", "recomputed", "verified"
+EVIDENCE = (CLAIMED, MEASURED, RECOMPUTED, VERIFIED)
+SUBMITTED = "submitted"  # in place of a preset, of runs whose codes somebody sent; of mere claims it is "claimed"
+
 Setting = float | str  # a hyperparameter's value
 
 
@@ -113,10 +119,15 @@ class RunSpec:
     @property
     def run_id(self) -> str:
         """A name to read, ended by the SHA-256 of the canonical JSON: `betavae-beta4-dsprites-quick-s0-3f9c...`."""
-        settings = format_settings(self.hyperparameters, "")
-        label, preset, _ = labels_of(self.to_dict())
-        name = file_name([self.method, *settings, label, preset, f"s{self.seed}"])
-        return f"{name}-{digest(self.to_dict())}"
+        return name_run(self.to_dict())
+
+
+def name_run(stored: Mapping[str, Any]) -> str:
+    """The name that a stored specification gives a run, as `RunSpec.run_id`."""
+    settings = format_settings(stored["hyperparameters"], "")
+    label, preset, _ = labels_of(stored)
+    name = file_name([stored["method"], *settings, label, preset, f"s{stored['seed']}"])
+    return f"{name}-{digest(stored)}"
 
 
 def read_likelihood(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from metrics.base import WIDE, Metric, Table, Values
+from metrics.grouping import Groups
 from metrics.options import nearest, split_name
 
 __all__ = ["REGISTRY", "Metric", "Table", "Values", "find", "register", "score"]
@@ -107,6 +108,7 @@ def score(
     metrics: Iterable[str] | None = None,
     seed: int = 0,
     bin_factors: int | None = None,
+    groups: Groups | None = None,
     options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Values]:
     """Score any representation with the metrics of those names (None: with all that suit it).
@@ -115,6 +117,8 @@ def score(
         codes, factors: (N, D) numbers and (N, K) integers; `Table` says the rest.
         codes_test, factors_test: without them a random third of the rows tests, decided by the seed.
         bin_factors: cuts factors of more values, and continuous ones, into so many bins, 2 to 1,000.
+        groups: the columns of each vector of codes, as [[0, 1, 2], [3]]: its first principal component is scored,
+            fitted on the training rows.
         options: of each metric by its name, as in {"infomec": {"estimator": "exact"}}, whose values then
             stand under "infomec[estimator=exact]"; `Metric.options` says what there are.
 
@@ -136,7 +140,9 @@ def score(
     if strange := [name for name in options if name not in {metric.base for metric in chosen}]:
         raise ValueError(f"options are for {strange[0]!r}; {nearest(strange[0], [metric.base for metric in chosen])}")
     chosen = [metric.with_options(**options.get(metric.base, {})) for metric in chosen]
-    table = Table(codes, factors, codes_test, factors_test, factor_names, seed=seed, bin_factors=bin_factors)
+    table = Table(
+        codes, factors, codes_test, factors_test, factor_names, seed=seed, bin_factors=bin_factors, groups=groups
+    )
     looked_at = any(metric.least_factors for metric in chosen)
     if looked_at and (scarce := table.tell_scarce()):
         raise ValueError(scarce)

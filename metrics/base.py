@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
+from metrics.grouping import Groups, reduce_groups
 from metrics.information import bin_codes
 from metrics.options import Option, nearest, read_options, write_name
 
@@ -60,6 +61,8 @@ class Table:
         seed: decides which rows test where none are given for it.
         bin_factors: from 2 to 1,000; a factor that takes more values than this, fractions too, falls into so many
             bins of equal width over the range of all rows, those of training and of testing.
+        groups: the columns of each vector of codes, of which its first principal component over the training rows is
+            scored (`reduce_groups`); `kept` then has the share of variance that each keeps.
 
     Raises:
         ValueError: the arrays do not fit this description; the message says where.
@@ -75,6 +78,7 @@ class Table:
         *,
         seed: int = 0,
         bin_factors: int | None = None,
+        groups: Groups | None = None,
     ) -> None:
         if (codes_test is None) != (factors_test is None):
             raise ValueError("codes_test and factors_test go together; give both or neither.")
@@ -90,6 +94,10 @@ class Table:
             raise ValueError("there are too few rows; at least two to train and two to test on are needed.")
         if (self.codes.shape[1], self.factors.shape[1]) != (self.codes_test.shape[1], self.factors_test.shape[1]):
             raise ValueError("training and test rows have different numbers of columns.")
+        self.kept: tuple[float, ...] = ()
+        if groups is not None:
+            self.codes, self.codes_test, kept = reduce_groups(self.codes, self.codes_test, groups)
+            self.kept = tuple(kept)
         ranks = _rank_values(np.concatenate([self.factors, self.factors_test]), bins)
         self.factors, self.factors_test = np.split(ranks, [len(self.factors)])
         numbered = [f"factor_{k}" for k in range(self.factors.shape[1])]
@@ -114,6 +122,14 @@ class Table:
         found = ", ".join(f"{count:,} of factor {name!r}" for name, count in self.unseen.items())
         rows = f"of {len(self.factors_test):,} test rows some have values that no training row has ({found})"
         return f"{rows}; no metric can predict these, and they count as wrong." if found else ""
+
+    def tell_groups(self) -> str:
+        """One sentence on how vectors of codes are scored; empty where codes are scored as they are."""
+        kept = ", ".join(f"{share:.0%}" for share in self.kept)
+        told = (
+            f"{len(self.kept)} groups of columns, each scored by its first principal component over the training rows"
+        )
+        return f"{told}, which keeps of its variance {kept}" if self.kept else ""
 
     def tell_scarce(self) -> str:
         """One sentence on a factor with nearly one value a row, which nothing can be learned of; empty without one.

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,17 @@ def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugin
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command)
     if arguments[:1] == ["score"]:
-        codes = np.random.default_rng(0).integers(3, size=(300, 2))
-        np.savez(arguments[1], codes=codes, factors=codes)
+        codes = np.random.default_rng(0).integers(3, size=(300, 5))
+        np.savez("codes.npz", codes=codes, factors=codes[:, :2])
+        header = "z0,z1,z2,z3,z4,factor_a,factor_b"
+        np.savetxt("table.csv", np.hstack([codes, codes[:, :2]]), fmt="%d", delimiter=",", header=header, comments="")
         assert main(arguments) == 0
+    elif arguments[:1] == ["rows"]:
+        monkeypatch.setattr("benchmark.scoring.fixed_rows.write_rows", lambda dataset, *_: dataset.name)
+        assert main([word.replace("dsprites", "dsprites_mini") for word in arguments]) == 0
+    elif arguments[:1] == ["submit"]:
+        assert main(arguments) == 2
+        assert "DIR is no folder" in capsys.readouterr().err
     elif "--plugin" in arguments and arguments[:1] != ["check"]:
         arguments[arguments.index("--plugin") + 1] = str(ROOT / arguments[arguments.index("--plugin") + 1])
         assert main([*arguments, "--dry-run"]) == 0
@@ -60,6 +69,12 @@ def example(monkeypatch):
     (code,) = _blocks("CONTRIBUTING.md", "python")
     exec(code, {"__name__": "example"})
     assert "targetvae" in registry
+
+
+def test_the_citation_is_of_this_version():
+    told = dict(line.split(": ", 1) for line in (ROOT / "CITATION.cff").read_text().splitlines() if ": " in line)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (told["version"], told["license"]) == (project["version"], project["license"])
 
 
 def test_the_readme_shows_the_first_example():

@@ -27,7 +27,7 @@ STOREYS = [
     {"storage"},
     {"training"},
     {"spec", "plugins"},
-    {"datasets", "presets"},
+    {"datasets", "presets", "arrays"},
     {"errors", "methods", "metrics"},
 ]
 ROOMS = {room: height for height, storey in enumerate(reversed(STOREYS)) for room in storey}

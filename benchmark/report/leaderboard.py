@@ -18,7 +18,7 @@ from benchmark import datasets
 from benchmark.plugins import scored_by_other_code, trained_by_other_code
 from benchmark.report.statistics import mean_intervals
 from benchmark.report.worth import ORACLE, PARTS, interquartile_means, normalise_scores, worth_of_ranks
-from benchmark.spec import format_settings, labels_of
+from benchmark.spec import CLAIMED, MEASURED, format_settings, labels_of
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
 from metrics.generalisation import DECLARED
@@ -27,9 +27,11 @@ from metrics.options import base_of
 BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
 CONFIGURATION = [*BLOCK, "method", "method_version", "hyperparameters"]
 COUNTED = ["train_rows", "test_rows", "codes"]
-RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "stale", *COUNTED, "train_seconds"]
+RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "stale", "evidence", "remarks", *COUNTED]
+RUN_COLUMNS += ["train_seconds"]
 VALUE_COLUMNS = ["metric", "value", "metric_version", "column", "direction"]
 TEXTS = ["run", "dataset", "source", "preset", "protocol", "method", "hyperparameters", "state", "reason", "stale"]
+TEXTS += ["evidence", "remarks"]
 KINDS = dict.fromkeys([*COUNTED, "steps", "method_version", "seed"], "Int64") | dict.fromkeys(TEXTS, "category")
 VALUE_KINDS = {
     "metric": "category",
@@ -59,7 +61,8 @@ def collect_runs(out: Path) -> pd.DataFrame:
     leaderboard) and `direction` (1: higher is better, -1: lower, 0: neither). A run without
     scores has one row whose metric is an empty text, as every text is where there is none.
     `stale` says what of a run was made by an older version of its method, its data set or a
-    metric than the present one, or by other code of a plugin.
+    metric than the present one, or by other code of a plugin. `evidence` says how its scores are known
+    (`spec.EVIDENCE`), and `remarks` what is odd about codes that somebody sent.
     """
     runs: list[dict[str, Any]] = []
     counts: list[int] = []
@@ -93,6 +96,10 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
     finished = status.get("state") == "finished"
     seconds = environment.get("seconds")
     dataset, preset, protocol = labels_of(spec)
+    # Of what was sent and lost what it is, nothing is known.
+    sent = folder.read_json("submission.json") if "submission" in spec else {"evidence": MEASURED}
+    claimed = spec["preset"] == CLAIMED
+    rows = scores["rows"] if finished and not claimed else {}
     run = {
         "run": folder.path.name,
         **{key: spec[key] for key in ("source", "method", "method_version", "seed")},
@@ -104,21 +111,25 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         "state": status.get("state", "unfinished"),
         "reason": status.get("reason", ""),
         "stale": "; ".join(_stale_parts(spec, environment, scores if finished else {})),
-        "train_rows": scores["rows"]["train"] if finished else None,
-        "test_rows": scores["rows"]["test"] if finished else None,
+        "evidence": sent.get("evidence", CLAIMED),
+        "remarks": "; ".join(sent.get("remarks", [])),
+        "train_rows": rows["train"] if rows else None,
+        "test_rows": rows["test"] if rows else None,
         "codes": scores.get("codes") if finished else None,
         # Of a pack, a run's share.
         "train_seconds": None if seconds is None else round(seconds / environment["pack"], 1),
     }
-    values = [*_values_of_run(scores), *_agreement_of_run(folder)] if finished else []
+    values = [*_values_of_run(scores, claimed), *_agreement_of_run(folder)] if finished else []
     return run, values or [NOTHING]
 
 
 def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
     """What an older version than the present one made, or other code; of a plugin not loaded nothing is known."""
     method, dataset = spec["method"], spec["dataset"]
-    made: dict[str, tuple[int, Any]] = {f"method {method}": (spec["method_version"], methods.REGISTRY.get(method))}
-    for name, scored in scores.get("metrics", {}).items():
+    made: dict[str, tuple[int, Any]] = {}
+    if "submission" not in spec:
+        made[f"method {method}"] = spec["method_version"], methods.REGISTRY.get(method)
+    for name, scored in scores.get("metrics", {}).items() if spec["preset"] != CLAIMED else ():
         made[name] = scored["version"], (metrics.REGISTRY | {DECLARED.name: DECLARED}).get(base_of(name))
     versions = [(what, version, getattr(present, "version", version)) for what, (version, present) in made.items()]
     versions += [("data set", spec["dataset_version"], datasets.VERSIONS.get(dataset, spec["dataset_version"]))]
@@ -129,9 +140,10 @@ def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict
         yield f"{what} {OTHER_CODE}"
 
 
-def _values_of_run(scores: dict[str, Any]) -> Iterator[Value]:
+def _values_of_run(scores: dict[str, Any], claimed: bool) -> Iterator[Value]:
     for metric, scored in scores["metrics"].items():
-        columns, direction, version = scored["columns"], scored["direction"], scored["version"]
+        columns, direction = scored["columns"], scored["direction"]
+        version = None if claimed else scored["version"]
         for name, value in scored["values"].items():
             headline = name == "score"
             yield _name(metric, name), value, version, name in columns, direction if headline else 0
@@ -157,26 +169,28 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     hyperparameters); runs whose metric versions differ, or that other code of a plugin made, stand in
     different rows. Columns:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
-    headlines give; ties share the better rank; blank without scores, where a block mixes versions
-    of a metric, for a method that stands there as it is at present too, and for codes so many that most
+    headlines give; ties share the better rank; blank without scores or where they are but claimed, where a block mixes
+    versions of a metric, for a method that stands there as it is at present too, and for codes so many that most
     metrics leave them out), `rank_low` and `rank_high` (its 95% interval, were the seeds drawn anew), `tied` (1 where
     the seeds do not tell the row from the best contender of its block, else 0), `next_tied` (nor from the row after
     it), all of `worth_of_ranks`, `iqm` (of `interquartile_means`), `seeds`, `failed`, `stale` (what an older version
-    than the present one made), the rows encoded, the number of codes, and for each metric `<metric>_n`, `_mean`,
-    `_std` (sample standard deviation), `_low` and `_high` (95% interval of the mean over seeds, see
-    `mean_intervals`) and, for
+    than the present one made), `evidence` (the weakest of its runs'), `remarks`, the rows encoded, the number of codes,
+    and for each metric `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (95% interval of
+    the mean over seeds, see `mean_intervals`) and, for
     headlines, `_rank`, `_rank_low`, `_rank_high`, `_tied` and `_next_tied`.
     """
     one_each = runs.drop_duplicates("run").set_index("run", drop=False)
     one_each = one_each.assign(versions=_conflicting_versions(runs, one_each))
     one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
-    one_each["stale"] = one_each["stale"].astype("string")
+    told = ("stale", "evidence", "remarks")
+    one_each = one_each.astype(dict.fromkeys(told, "string"))
     one_each["other"] = one_each["stale"].str.contains(OTHER_CODE)
     key = [*CONFIGURATION, "versions"]
     rows = one_each.groupby([*key, "other"], observed=True)
-    table = rows.agg(dict.fromkeys(("seeds", "failed"), "sum") | dict.fromkeys(("stale", *COUNTED), "max"))
+    kept = {"seeds": "sum", "failed": "sum", "stale": "max", "evidence": "min", "remarks": "max"}
+    table = rows.agg(kept | dict.fromkeys(COUNTED, "max"))
     table = table.reset_index().astype(dict.fromkeys({*key} & {*TEXTS}, "str"))
-    table["current"] = _are_current(table)
+    table["current"] = _are_current(table) & (table["evidence"] != CLAIMED)
     shown = runs[runs["column"]]
     shown = shown.assign(row=shown["run"].map(rows.ngroup()).astype("Int64")).dropna(subset=["row"])
     by_metric = shown.groupby("metric", sort=False, observed=True)
@@ -226,7 +240,7 @@ def _overall_rank(table: pd.DataFrame) -> pd.Series:
 
 def _tell_worth(table: pd.DataFrame, runs: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """The table with what its ranks are worth beside them."""
-    scored = shown[shown["direction"] != 0].dropna(subset=["value"])
+    scored = shown[shown["direction"] != 0].dropna(subset=["value", "metric_version"])  # claims have none
     ranks, blocks = table.filter(regex="(^|_)rank$"), table.groupby(BLOCK).ngroup()
     worth = worth_of_ranks(ranks, scored, blocks, table["method"] == ORACLE)
     rows = scored.drop_duplicates("run").astype({"run": "str"}).set_index("run")["row"]

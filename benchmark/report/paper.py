@@ -122,7 +122,7 @@ def _row(folder: RunFolder) -> str:
     """The name of the row that a finished run belongs to; empty where it is none of the paper's."""
     spec = folder.read_json("spec.json")
     method = spec.get("method")
-    if method not in PAPER or spec.get("world") or not folder.finished:
+    if method not in PAPER or spec.get("world") or "submission" in spec or not folder.finished:
         return ""
     usual = dict(RunSpec(method).hyperparameters)
     if spec["hyperparameters"] == usual:

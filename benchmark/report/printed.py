@@ -11,6 +11,7 @@ from rich.table import Table as TextTable
 
 from benchmark.report.leaderboard import BLOCK, short_labels
 from benchmark.report.worth import ORACLE
+from benchmark.spec import MEASURED
 
 SHORT = {  # names of the columns that are shown first, in this order
     "reconstruction": "recon",
@@ -78,9 +79,10 @@ def _each(rows: pd.DataFrame) -> Iterator[pd.Series]:
 
 
 def _labels(board: pd.DataFrame) -> list[str]:
-    """Each row's method, what tells it from the method's other rows, and whether it is stale."""
+    """Each row's method, what tells it from the method's other rows, how it is known, and whether it is stale."""
+    known = ["" if text == MEASURED else f"({text})" for text in board["evidence"]]
     stale = [f"(stale: {text})" if text else "" for text in board["stale"]]
-    told = zip(short_labels(board), board["versions"], stale, strict=True)
+    told = zip(short_labels(board), board["versions"], known, stale, strict=True)
     return [" ".join(filter(None, parts)) for parts in told]
 
 

@@ -22,6 +22,7 @@ from benchmark.training.harness import flatten_terms, stream
 from benchmark.training.pack import callable_networks
 from methods.base import Method
 from metrics import Table, Values
+from metrics.grouping import Groups
 
 ENCODE_BATCH = 256
 FEW = 4  # parts of what an encoder gave that a message names
@@ -118,11 +119,11 @@ def _few(parts: Sequence[str]) -> str:
     return ", ".join([*parts[:FEW], *(["..."] if len(parts) > FEW else [])]) or "nothing"
 
 
-def as_table(codes: np.ndarray, dataset: FactorDataset, rows: Rows) -> Table:
-    """Codes (N, D) of all the rows, those of training first, and their factors."""
+def as_table(codes: np.ndarray, dataset: FactorDataset, rows: Rows, groups: Groups | None = None) -> Table:
+    """Codes (N, D) of all the rows, those of training first, and their factors; codes by groups as `Table` has it."""
     factors = dataset.factors(rows.all).cpu().numpy()
     n = len(rows.train)
-    return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names)
+    return Table(codes[:n], factors[:n], codes[n:], factors[n:], dataset.factor_names, groups=groups)
 
 
 def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> Table:

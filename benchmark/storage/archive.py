@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmark.datasets.worlds import PARTS
 from benchmark.storage.store import RUNS, RunFolder, codes_file, stored_runs, write_atomically
 
-OF_EACH = ("spec.json", "scores.json", "environment.json", "agreement.json", "status.json")  # the last one last
+OF_EACH = ("spec.json", "submission.json", "scores.json", "environment.json", "agreement.json", "status.json")
 PICTURED = ("pictures.npz", "history.csv")
 SCORED = tuple(codes_file(part) for part in ("", *PARTS))
 

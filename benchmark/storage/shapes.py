@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.spec import EVIDENCE
 from metrics.options import base_of
 
 Kind = Callable[[Any], bool]
@@ -41,6 +42,10 @@ def _is_whole(value: Any) -> bool:
 
 def _is_positive(value: Any) -> bool:
     return _is_whole(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return _is_whole(value) and value >= 0
 
 
 def _is_plain(value: Any, depth: int = DEEPEST) -> bool:
@@ -89,9 +94,10 @@ OBJECTS: Mapping[str, Kind] = {
         dataset_version=_is_whole,
         source=_is_word,
         preset=_is_word,
-        protocol=_both(_is_plain, _record(steps=_is_positive)),
+        protocol=_both(_is_plain, _record(steps=_is_count)),
         seed=_is_whole,
         world=_is_word,
+        submission=_table_of(_is_word, _is_word),
     ),
     "scores.json": _record(
         measures=VALUES,
@@ -101,6 +107,7 @@ OBJECTS: Mapping[str, Kind] = {
         metrics=_table_of(_is_metric, SCORED),
         left_out=_table_of(_is_metric, _record(version=_is_whole, reason=_is_text)),
     ),
+    "submission.json": _record(evidence=EVIDENCE.__contains__, remarks=_list_of(_is_word)),
     "agreement.json": _record(models=_list_of(_is_text), version=_is_whole, values=VALUES),
     "environment.json": _record(seconds=_is_number, pack=_is_positive, code=_table_of(_is_word, _is_text)),
     "status.json": _record(state=_is_word, reason=_is_text),

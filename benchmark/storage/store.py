@@ -62,6 +62,7 @@ class RunFolder:
     parts). status.json, written last of all: whether it
     finished or why it failed.
     checkpoint-0.bin and checkpoint-1.bin, while it trains: where it stands.
+    submission.json: of one that somebody sent, what is known of it and what is odd.
     agreement.json: how well it agrees with the other runs of its configuration. progress.json
     stands there while it runs.
     """

@@ -204,7 +204,7 @@ def _is_number(cell):
 
 
 TEXTS = {"run", "dataset", "source", "preset", "protocol", "method", "hyperparameters", "state", "reason", "stale"}
-TEXTS |= {"metric", "versions"}
+TEXTS |= {"metric", "versions", "evidence", "remarks"}
 NO_WORDS = ("nan", "null", "none", "na", "None", "N/A", "<NA>", "true", "False", "inf", "1e5", "-inf")
 
 

@@ -11,7 +11,16 @@ from benchmark.report.summary import SHARES, choose_configurations, share_varian
 def _runs(scores, metric="mig", **block):
     """A tidy table of runs from {(method, hyperparameters, seed): score}."""
     fixed = {"dataset": "d", "source": "s", "preset": "p", "steps": 1, "protocol": "x", "method_version": 1} | block
-    fixed |= {"state": "finished", "reason": "", "stale": "", "train_rows": 9, "test_rows": 9, "codes": 3}
+    fixed |= {
+        "state": "finished",
+        "reason": "",
+        "stale": "",
+        "evidence": "measured",
+        "remarks": "",
+        "train_rows": 9,
+        "test_rows": 9,
+        "codes": 3,
+    }
     lines = [
         fixed
         | {"run": f"{method}-{settings}-{seed}-{block}", "method": method, "hyperparameters": settings, "seed": seed}
