@@ -160,7 +160,7 @@ def command_of(specification: Mapping[str, Any], seeds: Sequence[int]) -> str:
         words += ["--steps", str(steps)]
     usual = PRESETS[preset].likelihood if preset in PRESETS else USUAL_LIKELIHOOD
     if (likelihood := specification["protocol"].get("likelihood", USUAL_LIKELIHOOD)) != usual:
-        words += ["--likelihood", likelihood]
+        words += ["--likelihood", str(likelihood)]
     for part in str(specification.get("world", "")).split():
         for prefix, option in ((CORRELATED_PART, "--correlated"), (HELD_OUT_PART, "--hold-out")):
             words += [option, part.removeprefix(prefix)] if part.startswith(prefix) else []

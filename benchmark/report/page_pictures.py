@@ -21,6 +21,7 @@ from metrics.information import bin_codes, entropy, mutual_information
 IN_USE = 0.1  # nats from the prior, from which on a latent is shown
 MOST_LATENTS = 12  # of a run that are shown
 MOST_PIXELS = 64  # of a picture's longer side
+WIDEST = 8_192  # pixels of a strip; WebP has twice as many at most
 BINS = 20  # as MIG has them
 KNOWN = 0.05  # of a factor's entropy, from which on a latent is said to know it
 FRAME = 130  # milliseconds
@@ -142,8 +143,8 @@ def _image(pixels: np.ndarray, across: int = 0) -> Image.Image:
     """A picture of bytes (3, H, W), made smaller where one of its images is larger than is shown."""
     image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     side = max(image.width // across, image.height // 2) if across else min(image.size)
-    if side > MOST_PIXELS:
-        factor = MOST_PIXELS / side
+    factor = min(1.0, MOST_PIXELS / side, WIDEST / max(image.size))
+    if factor < 1:
         image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
     return image
 

@@ -308,7 +308,7 @@ def _draw_beats(name: str, table: pd.DataFrame) -> Iterator[Markup]:
         names,
         key=lambda one: -float(np.mean([_share(kept[one, other]) for other in names if (one, other) in kept] or [0])),
     )
-    told = f"By how many others each is beaten, the least first: {', '.join(ordered)}."
+    told = f"From the one that wins most to the one that wins least: {', '.join(ordered)}."
     yield draw_matrix(f"P(row beats column) by {name}", told, Matrix(ordered, ordered, kept))
 
 
