@@ -14,7 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 10.0, 40.0  # around its axes
 LETTER = 6.8  # pixels of a letter of a label, about
 LONGEST = 30  # letters of a label
 TICKS = 5
-TICK_ROOM = 20.0  # pixels between the labels of two ticks
+TICK_ROOM = 4.0  # pixels between the labels of two ticks
 CELL = 34.0, 24.0  # pixels of a cell of a matrix
 BAR = 20.0  # pixels of a row of bars
 COLOURS = 8  # that the style sheet has; further series take other marks
@@ -156,13 +156,14 @@ def draw_plot(
         height = y(tick, bottom, top)
         drawing.line(left, height, right, height, "grid")
         drawing.text(left - 6, height + 4, label, anchor="end")
-    taken = -TICK_ROOM
+    taken = 0.0
     for tick, label in x.ticks:
         across = x(tick, left, right)
         drawing.line(across, bottom, across, bottom + 4, "axis")
-        if across - taken >= TICK_ROOM:
+        half = LETTER * len(label) / 2
+        if across - half >= taken:
             drawing.text(across, bottom + 17, label, anchor="middle")
-            taken = across
+            taken = across + half + TICK_ROOM
     drawing.line(left, bottom, right, bottom, "axis")
     drawing.text((left + right) / 2, HEIGHT - 6, x.label, "axis-label", "middle")
     for name, height in (levels or {}).items():

@@ -14,7 +14,7 @@ from benchmark.datasets.worlds import CORRELATED_PART, HELD_OUT_PART
 from benchmark.presets import PRESETS
 from benchmark.report.leaderboard import CONFIGURATION
 from benchmark.report.page_pictures import Factors, Look, look_at
-from benchmark.report.page_tables import MISSING, first_line, number_of, rank_of, rows_of, show
+from benchmark.report.page_tables import MISSING, first_line, marks_of, number_of, rank_of, rows_of, show
 from benchmark.report.story import rows_by_beta
 from benchmark.spec import USUAL_LIKELIHOOD, format_settings
 from benchmark.storage.store import run_folder
@@ -106,7 +106,7 @@ def _panel(shared: Shared, row: Mapping[str, Any], runs: pd.DataFrame, pictured:
         method=method,
         label=" ".join(filter(None, [method, row["hyperparameters"], row["versions"]])),
         about=first_line(methods.REGISTRY[method].__doc__) if method in methods.REGISTRY else "",
-        told=", ".join([*told, *([f"stale: {row['stale']}"] if row["stale"] else [])]),
+        told=", ".join(filter(None, [*told, marks_of(row)])),
         settings=_settings(method, specification.get("hyperparameters", {})),
         protocol=[(name, _flat(value)) for name, value in protocol.items()],
         specification=json.dumps({k: v for k, v in specification.items() if k != "seed"}, indent=1),
@@ -147,8 +147,8 @@ def _run(row: Mapping[str, Any]) -> Run:
 
 
 def command_of(specification: Mapping[str, Any], seeds: Sequence[int]) -> str:
-    """The command that makes runs of a stored specification again, with those seeds."""
-    if not {"dataset", "method", "preset", "source", "protocol"} <= {*specification}:
+    """The command that makes runs of a stored specification again, with those seeds; none where somebody sent it."""
+    if "submission" in specification or not {"dataset", "method", "preset", "source", "protocol"} <= {*specification}:
         return ""
     method, preset = str(specification["method"]), str(specification["preset"])
     words = ["python", "run_benchmark.py", "--datasets", str(specification["dataset"]), "--methods", method]

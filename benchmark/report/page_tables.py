@@ -12,6 +12,7 @@ import metrics
 from benchmark.report.leaderboard import BLOCK
 from benchmark.report.reported import Reported, reported_numbers, reported_of
 from benchmark.report.worth import ORACLE
+from benchmark.spec import MEASURED
 from metrics import Metric, generalisation, udr
 
 FIRST = (  # of the columns, shown from the start
@@ -134,6 +135,12 @@ def rank_of(row: Mapping[str, Any], name: str = "") -> tuple[str, str]:
     return (MISSING if isnan(rank) else f"{rank:.0f}"), between
 
 
+def marks_of(row: Mapping[str, Any]) -> str:
+    """What is to be known of a row before its scores: how they are known where we did not train it, odd, stale."""
+    evidence = "" if row["evidence"] == MEASURED else row["evidence"]
+    return "; ".join(filter(None, [evidence, row["remarks"], f"stale: {row['stale']}" if row["stale"] else ""]))
+
+
 # --- the leaderboard ---------------------------------------------------------------------------------
 
 
@@ -164,12 +171,11 @@ def board_table(caption: str, rows: pd.DataFrame, dataset: str) -> Table:
 def _row(row: Mapping[str, Any], first: Sequence[str], rest: Sequence[str], dataset: str) -> Row:
     rank, between = rank_of(row)
     failed, seeds = int(number_of(row["failed"])), int(number_of(row["seeds"]))
-    stale = f"stale: {row['stale']}" if row["stale"] else ""
     settings = " ".join(filter(None, [row["hyperparameters"], row["versions"]]))
     cells = [
         Cell(rank, _sorted_by(row["rank"]), f"[{between}]" if between else "", _is_tied(row, "")),
         Cell(row["method"], row["method"], target=row["target"]),
-        Cell(settings, settings, stale),
+        Cell(settings, settings, marks_of(row)),
         Cell(str(seeds), float(seeds), f"{failed} failed" if failed else ""),
         *(_score_cell(row, name) for name in first),
         *([Cell(show(number_of(row["iqm"])), _sorted_by(row["iqm"]))] if "iqm" in row else []),

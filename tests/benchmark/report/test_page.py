@@ -270,6 +270,21 @@ def test_what_is_stale_is_marked(golden):
     assert "stale: beta_vae_score was at version 1" in make_page(golden).text
 
 
+def test_what_somebody_sent_says_how_it_is_known(golden):
+    for folder in stored_runs(golden):
+        if "beta4" in folder.path.name:
+            sent = {"evidence": "recomputed", "remarks": ["its codes are odd"]}
+            (folder.path / "submission.json").write_text(json.dumps(sent))
+            change(folder, "spec.json", method="theirs", preset="submitted", submission={"who": HOSTILE})
+    page = make_page(golden)
+    row, *_ = [each for each in page.all("tr") if each.attributes.get("data-method") == "theirs"]
+    assert "recomputed; its codes are odd" in row.text
+    (panel,) = page.having("details", **{"class": "panel", "data-method": "theirs"})
+    assert "recomputed; its codes are odd" in panel.text
+    assert "run_benchmark.py" not in panel.text
+    assert "run_benchmark.py" in page.having("details", **{"class": "panel", "data-method": "vae"})[0].text
+
+
 # --- what is hostile, missing or much ----------------------------------------------------------------
 
 
