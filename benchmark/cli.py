@@ -65,6 +65,7 @@ KEPT = {  # by a command that is interrupted
 }
 COMMANDS = tuple(KEPT)
 COSTS = ("under a second", "seconds", "minutes")  # as metrics declare them
+MADE = {"page": "index.html", "leaderboard": "leaderboard.csv", "runs": "runs.csv", "plots": "plots"}
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
 BOARD_WIDTH = 120  # of a leaderboard there
 
@@ -468,7 +469,8 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool
             print_board(_console(plain_width=BOARD_WIDTH), keys, rows, tables["reliability"])
     for remark in display.remarks_on(sorted({dataset for dataset, *_ in blocks or board[BLOCK].to_numpy().tolist()})):
         print(one_line(remark))
-    print(one_line(f"tables: {out / 'leaderboard.csv'}, {out / 'runs.csv'}; plots: {out / 'plots'}"))
+    named = [f"{what}: {out / name}" for what, name in MADE.items()]
+    print(one_line("; ".join(named)))
 
 
 def _block_of(stored: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ CELL = 34.0, 24.0  # pixels of a cell of a matrix
 BAR = 20.0  # pixels of a row of bars
 COLOURS = 8  # that the style sheet has; further series take other marks
 MARKS = ("M-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0z", "M-3,-3h6v6h-6z", "M0,-4l4,4l-4,4l-4,-4z", "M0,-4l4,7h-8z")
+NAME_ROOM = 13  # pixels between the names of points
 Attribute = str | float
 
 
@@ -82,13 +83,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """A value, what is told of it, and its interval where there is one."""
+    """A value, what is told of it, its interval where there is one, and a name beside it where it has room."""
 
     x: float
     y: float
     told: str
     low: float = nan
     high: float = nan
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,12 @@ def _draw_series(
         if not isnan(point.low):
             x = across(point.x)
             drawing.line(x, above(point.low), x, above(point.high), f"bar {series.colour}", point.told)
+    taken = nan
+    for point in known[::-1]:  # from the highest down, where a line rises
+        x, y = across(point.x), above(point.y)
+        if point.name and not abs(y - taken) < NAME_ROOM:
+            drawing.text(x + 7, y + 4, point.name, "named")
+            taken = y
     alone = "" if known else " alone"
     for kind, points in (("dot", series.dots), ("mean", known)):
         for point in points:

@@ -1,6 +1,6 @@
 """The plots of the page: scores against beta, the trade-off, ranks, metrics that agree, who beats whom, shares."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from benchmark import datasets
+from benchmark.report.leaderboard import short_labels
 from benchmark.report.page_figures import (
     COLOURS,
     MARKS,
@@ -31,13 +32,15 @@ from benchmark.report.page_figures import (
     show_share,
 )
 from benchmark.report.page_tables import number_of, rows_of
+from benchmark.report.statistics import on_frontier
 from benchmark.report.story import IN_USE
 
 SEVERAL = 6  # headlines that are drawn, of all that there are
 MOST_RANKED = 25  # rows whose rank intervals are drawn
 MOST_COMPARED = 20  # methods in a matrix
 BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
-DECADE = 10  # ratio of reconstruction losses beyond which their axis is logarithmic
+SPREAD = 3  # ratio of reconstruction losses beyond which their axis is logarithmic
+PALE = 7  # the tone of what is many, a grey
 SHARES = {"method_share": "method", "hyperparameters_share": "hyperparameters", "seed_share": "seed"}
 
 
@@ -58,7 +61,7 @@ def draw_plots(
     """All plots of a block that its runs have something for."""
     found = [
         _against_beta(scored, rows, headlines),
-        _trade_off(scored, headlines),
+        _trade_off(scored, rows, headlines),
         _agreement(tables.get("agreement", pd.DataFrame())),
         _beats(tables.get("beats", pd.DataFrame()), headlines),
         _variance(tables.get("variance", pd.DataFrame())),
@@ -180,44 +183,64 @@ def _levels(scored: pd.DataFrame, name: str) -> dict[str, float]:
 # --- the trade-off -----------------------------------------------------------------------------------
 
 
-def _trade_off(scored: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
+def _trade_off(scored: pd.DataFrame, rows: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
+    """Scores against the reconstruction: of few methods each in its colour, of many those on the frontier named."""
     prices = scored[scored["metric"] == "reconstruction"].set_index("run")["value"]
     prices = prices[np.isfinite(prices)]
     if prices.empty:
         return None
     edge = BULK * float(prices.quantile(0.9))
     low, high = float(prices.min()), min(float(prices.max()), edge)
-    logarithmic = high > DECADE * low > 0
-    label = "reconstruction loss, nats (less is better)"
-    x = (logarithmic_axis if logarithmic else linear_axis)(label, [low, high])
+    logarithmic = high > SPREAD * low > 0
+
+    def across(price: float) -> float:
+        return log10(min(price, edge)) if logarithmic else min(price, edge)
+
+    x = (logarithmic_axis if logarithmic else linear_axis)("reconstruction loss, nats (less is better)", [low, high])
     methods = sorted(scored.loc[scored["run"].isin(prices.index), "method"].unique())
-    tones = _tones(methods)
+    tones = _tones(methods) if len(methods) < COLOURS else dict.fromkeys(methods, PALE)
     figures = []
-    for name in list(headlines)[:SEVERAL]:
+    for name, direction in list(headlines.items())[:SEVERAL]:
         own = scored[(scored["metric"] == name) & scored["run"].isin(prices.index)]
         series = [
-            Series(tones[method], (), _trades(runs, name, prices, edge, logarithmic))
-            for method in methods
-            for runs in [own[own["method"] == method]]
+            Series(tones[method], (), _trades(own[own["method"] == method], name, prices, across)) for method in methods
         ]
+        frontier = _frontier(rows, name, direction, across)
         y = linear_axis("", own["value"], 0.0)
-        told = f"{name} against the reconstruction loss of {len(own)} runs of {len(methods)} methods."
-        figures.append((name, draw_plot(f"{name} against reconstruction", told, series, x, y)))
+        told = f"{name} against the reconstruction loss of {len(own)} runs of {len(methods)} methods. On the frontier: "
+        told += "; ".join(point.told for point in frontier)
+        drawn = [*series, Series(len(tones) % COLOURS if len(methods) < COLOURS else 0, frontier)]
+        figures.append((name, draw_plot(f"{name} against reconstruction", told, drawn, x, y)))
     beyond = sorted(scored.loc[scored["run"].isin(prices[prices > edge].index), "method"].unique())
-    note = "A dot a run: up is better disentangled, left is better reconstructed."
+    note = (
+        "A dot a run: up is better disentangled, left is better reconstructed. The line joins the configurations that"
+    )
+    note += " no other both reconstructs and scores better than."
     note += f" At the right edge, beyond it: {', '.join(beyond)}." if beyond else ""
-    return Plot("The trade-off", note, figures, _legend(tones))
+    return Plot("The trade-off", note, figures, _legend(tones) if len(methods) < COLOURS else ())
 
 
-def _trades(runs: pd.DataFrame, name: str, prices: pd.Series, edge: float, logarithmic: bool) -> list[Point]:
+def _trades(runs: pd.DataFrame, name: str, prices: pd.Series, across: Callable[[float], float]) -> list[Point]:
     points = []
     for run, method, settings, seed, value in zip(
         runs["run"], runs["method"], runs["hyperparameters"], runs["seed"], runs["value"], strict=True
     ):
         price = float(prices[run])
         told = f"{method} {settings}, seed {seed}: {name} {value:.3g}, reconstruction {price:.4g}"
-        points.append(Point(log10(min(price, edge)) if logarithmic else min(price, edge), value, told))
+        points.append(Point(across(price), value, told))
     return points
+
+
+def _frontier(rows: pd.DataFrame, name: str, direction: int, across: Callable[[float], float]) -> list[Point]:
+    """The means of the configurations that no other both reconstructs and scores better than, the cheapest first."""
+    means = [f"{name}_mean", "reconstruction_mean"]
+    own = rows.assign(label=short_labels(rows)).dropna(subset=means).sort_values("reconstruction_mean")
+    own = own[on_frontier(own[means[0]].to_numpy() * direction)]
+    points = zip(own["label"], own["reconstruction_mean"], own[means[0]], strict=True)
+    return [
+        Point(across(price), score, f"{label}: {name} {score:.3g}, reconstruction {price:.4g}", name=label)
+        for label, price, score in points
+    ]
 
 
 # --- ranks -------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from benchmark import datasets
 from benchmark.presets import PRESETS
 from benchmark.report import story
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION, short_labels
+from benchmark.report.statistics import on_frontier
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
 from benchmark.spec import RunSpec, digest, file_name, protocol_digest
@@ -199,7 +200,7 @@ def draw_trade_off(block: pd.DataFrame, board: pd.DataFrame, every: bool = False
     for name, axis in zip(names, axes, strict=True):
         axis.scatter(shown, wide[name], s=12, color="grey", alpha=0.4)
         points = rows.assign(score=rows[f"{name}_mean"]).dropna(subset=["score"])
-        first = _on_frontier(points["score"] if _is_better_high(block, name) else -points["score"])
+        first = on_frontier(points["score"].to_numpy() * (1 if _is_better_high(block, name) else -1))
         frontier = points[first]
         axis.scatter(points["place"], points["score"], s=30, color=MEANS, zorder=3)
         axis.step(frontier["place"], frontier["score"], where="post", color=FRONTIER, zorder=2)
@@ -246,11 +247,6 @@ def _name_points(axis: Axes, points: pd.DataFrame) -> None:
                 )
                 taken.append(box)
                 break
-
-
-def _on_frontier(scores: pd.Series) -> pd.Series:
-    """Which of the scores are greater than all before them."""
-    return scores > scores.shift().cummax().fillna(-np.inf)
 
 
 def _is_better_high(block: pd.DataFrame, name: str) -> bool:

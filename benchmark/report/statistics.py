@@ -198,6 +198,12 @@ def wins_interval(share: np.ndarray, runs: np.ndarray, other_runs: np.ndarray) -
     return np.stack(ends, axis=1)
 
 
+def on_frontier(scores: np.ndarray) -> np.ndarray:
+    """Which of the scores (configurations,), in the order of their price, exceed all that are cheaper."""
+    before = np.maximum.accumulate(np.concatenate([[-np.inf], scores]))[:-1]
+    return scores > before
+
+
 def agreement_of_seeds(scores: np.ndarray) -> float:
     """The mean rank correlation of two seeds' scores of the same configurations; nan where none have three in common.
 

@@ -148,11 +148,6 @@ def test_every_score_is_drawn_where_it_is_asked_for(drawn):
     }
 
 
-def test_on_the_frontier_stands_what_nothing_cheaper_scores_better_than():
-    scores = pd.Series([0.2, 0.1, 0.3, 0.3, 0.5])
-    assert plots._on_frontier(scores).tolist() == [True, False, True, False, True]
-
-
 def test_names_of_points_lie_within_the_panel_and_cover_none():
     figure, (axis,) = plots._panels(1, "", None)
     axis.set(xlim=(0, 1), ylim=(0, 1))

@@ -11,6 +11,7 @@ from benchmark.report.statistics import (
     bootstrap_interval,
     critical_difference,
     mean_intervals,
+    on_frontier,
     rank_intervals,
     redraw_means,
     seeds_needed,
@@ -162,6 +163,11 @@ def test_ends_of_the_interval_of_wins_solve_its_equation():
     mirrored = 1 - wins_interval(1 - shares, runs, others)[:, ::-1]
     assert wins_interval(shares, runs, others) == pytest.approx(mirrored)
     assert wins_interval(np.zeros(0), np.zeros(0, int), np.zeros(0, int)).shape == (0, 2)
+
+
+def test_on_the_frontier_stands_what_nothing_cheaper_scores_better_than():
+    assert on_frontier(np.array([0.2, 0.1, 0.3, 0.3, 0.5])).tolist() == [True, False, True, False, True]
+    assert on_frontier(np.zeros(0)).tolist() == []
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
