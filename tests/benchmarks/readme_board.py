@@ -33,14 +33,18 @@ def cell(row: pd.Series, name: str, places: int | None) -> str:
     return f"{mean:.{places}f}{interval}"
 
 
+def rank(row: pd.Series) -> str:
+    """The rank with its interval, of a row that has one."""
+    return "" if pd.isna(row["rank"]) else f"{row['rank']:.0f} [{row['rank_low']:.0f}-{row['rank_high']:.0f}]"
+
+
 def lines(board: pd.DataFrame) -> list[str]:
     """The table in Markdown."""
     head = ["rank", "method", "seeds", *(SHORT.get(name, name) for name in COLUMNS)]
     shown = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for _, row in board.iterrows():
         settings = "" if row["hyperparameters"] == "none" else row["hyperparameters"]
-        rank = "" if pd.isna(row["rank"]) else f"{row['rank']:.0f}"
-        cells = [rank, f"{row['method']} {settings}".strip(), str(row["seeds"])]
+        cells = [rank(row), f"{row['method']} {settings}".strip(), str(row["seeds"])]
         shown.append(f"| {' | '.join([*cells, *(cell(row, *column) for column in COLUMNS.items())])} |")
     return shown
 
