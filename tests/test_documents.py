@@ -158,4 +158,4 @@ LEADERBOARD_COLUMNS = [
 
 def _leaderboard_lines():
     text = (ROOT / "README.md").read_text().partition("## Leaderboard")[2].partition("\n## ")[0]
-    return [line for line in text.splitlines() if re.match(r"\| *(\d+)? *\| \w", line)]
+    return [line for line in text.splitlines() if re.match(r"\| *(\d+ \[\d+-\d+\])? *\| \w", line)]
