@@ -40,6 +40,7 @@ from benchmark.storage.store import open_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
 FILE = "index.html"
+COVERAGE = Path(__file__).parent / "coverage.csv"  # what `python -m tests.benchmarks.coverage` prints of our intervals
 CARRIED = re.compile(rb'<meta name="source" content="([0-9a-f]{64})">')
 HEAD = 4_096  # bytes of a page within which it stands
 FIRST = ("reconstruction", "beta_vae_score", "factor_vae_score", "mig", "dci_fast")  # of what is drawn
@@ -125,6 +126,7 @@ def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mappi
         datasets=names,
         presets=sorted({block.preset for block in blocks}),
         across=plain_table("Over data sets", across) if len(across) else None,
+        coverage=plain_table("Share of intervals that hold, by seeds", pd.read_csv(COVERAGE)),
         declared=declared_by(runs),
         properties=property_names(),
         diagram=draw_beta_vae_score(),

@@ -1,9 +1,13 @@
 """What intervals hold, and of what they are made."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.report.page import COVERAGE
 from benchmark.report.statistics import (
     REDRAWN,
     adjust_by_holm,
@@ -217,3 +221,15 @@ def test_holms_adjustment_is_that_of_a_worked_example():
 )
 def test_critical_differences_are_nemenyis(methods, datasets, known):
     assert critical_difference(methods, datasets) == pytest.approx(known, abs=0.06)
+
+
+def test_the_page_has_the_simulated_coverage():
+    table = pd.read_csv(COVERAGE).set_index("seeds")
+    document = (Path(__file__).parents[3] / "results" / "coverage.md").read_text()
+    for seeds, row in table.iterrows():
+        for kind in ("normal", "two humps", "one in five", "whole"):
+            assert f"| {kind} | {seeds} | {row[f'means, {kind}']:.3f} |" in document
+        assert f"| {seeds} | {row['ranks']:.3f} |" in document
+        assert f"| {row['P(A beats B)']:.3f} |" in document
+    assert coverage(mean_intervals, normal, 3) == pytest.approx(table.loc[3, "means, normal"], abs=0.005)
+    assert wins_coverage(5) == pytest.approx(table.loc[5, "P(A beats B)"], abs=0.005)
