@@ -68,6 +68,7 @@ COSTS = ("under a second", "seconds", "minutes")  # as metrics declare them
 MADE = {"page": "index.html", "leaderboard": "leaderboard.csv", "runs": "runs.csv", "plots": "plots"}
 PLAIN_WIDTH = 240  # columns, where the output is no terminal
 BOARD_WIDTH = 120  # of a leaderboard there
+LEAST_WIDTH = 40  # that $COLUMNS is taken at its word
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -481,5 +482,7 @@ def _block_of(stored: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _console(stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:
     """A console as wide as the terminal, as $COLUMNS says or else so wide where there is none; text is what it says."""
-    width = None if Console(stderr=stderr).is_terminal or os.environ.get("COLUMNS", "").isdigit() else plain_width
+    told = os.environ.get("COLUMNS", "")
+    given = int(told) if told.isdigit() and int(told) >= LEAST_WIDTH else plain_width
+    width = None if Console(stderr=stderr).is_terminal else given
     return Console(stderr=stderr, width=width, markup=False, emoji=False)

@@ -1,6 +1,6 @@
 """What scores of a few seeds allow to be said: of metrics, of methods, of choosing without labels, over data sets.
 
-Each function is one table, of the tidy table of runs and the leaderboard; `write_comparisons` writes them all.
+Each function is one table, of the leaderboard's rows that have a rank and their runs; `write_comparisons` writes all.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,23 +12,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.report.leaderboard import BLOCK, write_table
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, DIGITS, OTHER_CODE, write_table
 from benchmark.report.statistics import (
     adjust_by_holm,
     agreement_of_seeds,
     critical_difference,
+    interquartile_mean,
     seeds_needed,
     share_of_seed,
     share_of_wins,
     wins_interval,
 )
 from benchmark.report.summary import choose_configurations, share_variance
-from benchmark.report.worth import TRIMMED, normalise_scores
+from benchmark.report.worth import ORACLE, normalise_scores
 
 PICKS = "udr"  # chooses without labels
 LEAST_DATASETS = 6  # of which a test over data sets says anything
-ACROSS = ["preset", "steps"]  # what a comparison over data sets holds fixed
-CONFIGURED = ["method", "hyperparameters"]
+ACROSS = ["preset", "steps", "protocol"]  # what a comparison over data sets holds fixed
 
 
 def tell_reliability(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
@@ -43,8 +43,8 @@ def tell_reliability(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
         rows = _in_block(board, keys)
         by_seed = scores.pivot_table(index=CONFIGURED, columns="seed", values="value")
         agreement = agreement_of_seeds(by_seed.to_numpy())
-        beside = rows[f"{name}_next_tied"].dropna() if f"{name}_next_tied" in rows else pd.Series(dtype=int)
-        neighbours = max(len(beside) - 1, 0)  # the last has none
+        beside = rows[f"{name}_next_tied"].dropna()
+        neighbours = len(beside)
         labels = (scores["method"] + " " + scores["hyperparameters"]).to_numpy()
         of_seed = share_of_seed(scores["value"].to_numpy(), labels, scores["seed"].to_numpy())
         apart = neighbours - int(beside.sum())
@@ -76,6 +76,7 @@ def compare_methods(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
 
     Columns: `probability` over all pairs of a run of the one and a run of the other (`share_of_wins`), its 95% interval
     `low` and `high` (`wins_interval`), and how many `runs` and `other_runs` it is of. Runs of equal seeds are no pairs.
+    The best configuration is so by the same runs, which favours methods of many configurations: `chosen` does not.
     """
     lines: list[list[Any]] = []
     for keys, name, scores in _headlines(runs):
@@ -121,16 +122,18 @@ def choose_without_labels(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFra
 
 
 def compare_over_datasets(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
-    """Configurations that were tried on the same data sets, two or more: a row each, under one preset and budget.
+    """Configurations that were tried on the same data sets, two or more: a row each, under one protocol.
 
-    Columns: the number of `datasets`; `iqm`, the interquartile mean over runs and data sets of the normalised score.
-    From six data sets on `mean_rank` over them, the `critical_difference` of two mean ranks, and `behind_the_best`: the
-    p-value of Wilcoxon's signed-rank test, over data sets, against the row of the best mean rank, adjusted by Holm
-    for the family of all rows of that preset and budget.
+    Over the data sets, whole and as they are, on which half of the configurations or more were tried. Columns: the
+    number of `datasets`; `iqm`, the interquartile mean over runs and data sets of the normalised score. From six data
+    sets on, of contenders, `mean_rank` over them, the `critical_difference` of two mean ranks, and `behind_the_best`:
+    the p-value of Wilcoxon's signed-rank test, over data sets, against the row of the best mean rank, adjusted by Holm
+    for the family of all rows of that protocol. Of six data sets it is 0.03 for one comparison at the least, and twice
+    that for two.
     """
-    ranked = board.dropna(subset=["rank"])[[*BLOCK, *CONFIGURED]]
-    own = runs[runs["state"] == "finished"].drop_duplicates("run")[["run", *BLOCK, *CONFIGURED]]
-    own = own.astype(dict.fromkeys(own.select_dtypes("category"), "str")).merge(ranked).set_index("run")
+    own = runs.drop_duplicates("run")[["run", *BLOCK, *CONFIGURED]]
+    own = own.astype(dict.fromkeys(own.select_dtypes("category"), "str")).set_index("run")
+    own = own[~own["dataset"].str.contains(" ")]  # not of a world
     normalised = normalise_scores(runs).reindex(own.index)
     lines = []
     for keys, group in own.groupby(ACROSS):
@@ -139,27 +142,32 @@ def compare_over_datasets(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFra
         means = group.assign(score=score).pivot_table(
             index=CONFIGURED, columns=["dataset", "source"], values="score", dropna=False
         )
-        means = means.dropna(axis="columns", how="all").dropna()
+        means = means.loc[:, means.notna().mean() >= 0.5].dropna()
         if means.shape[1] < 2:
             continue
         worth = _rank_over_datasets(means)
         for configured, told in zip(means.index, worth, strict=True):
             of_runs = score[(group[CONFIGURED] == list(configured)).all(axis=1)]
-            lines.append([*keys, *configured, means.shape[1], stats.trim_mean(of_runs, TRIMMED), *told])
+            iqm = round(interquartile_mean(of_runs.to_numpy()), DIGITS)
+            lines.append([*keys, *configured, means.shape[1], iqm, *told])
     told = ["datasets", "iqm", "mean_rank", "critical_difference", "behind_the_best"]
     table = pd.DataFrame(lines, columns=[*ACROSS, *CONFIGURED, *told])
-    return table.sort_values([*ACROSS, "iqm"], ascending=[True, True, False], ignore_index=True)
+    return table.sort_values(
+        [*ACROSS, "iqm", *CONFIGURED], ascending=[True, True, True, False, True, True]
+    ).reset_index(drop=True)
 
 
 def _rank_over_datasets(means: pd.DataFrame) -> np.ndarray:
     """Mean rank, critical difference and adjusted p-value of each configuration (rows) over data sets: (rows, 3)."""
-    count, blocks = means.shape
-    worth = np.full((count, 3), np.nan)
-    if blocks >= LEAST_DATASETS and count > 1:
-        worth[:, 0] = means.rank(ascending=False).mean(axis=1)
-        worth[:, 1] = critical_difference(count, blocks)
-        best = int(worth[:, 0].argmin())
-        others = [row for row in range(count) if row != best]
+    worth = np.full((len(means), 3), np.nan)
+    contends = np.flatnonzero(means.index.get_level_values("method") != ORACLE)
+    blocks = means.columns.get_level_values("dataset").nunique()  # and not of several sources
+    if blocks >= LEAST_DATASETS and len(contends) > 1:
+        own = means.iloc[contends]
+        worth[contends, 0] = own.rank(ascending=False).mean(axis=1)
+        worth[contends, 1] = critical_difference(len(own), own.shape[1])
+        best = contends[worth[contends, 0].argmin()]
+        others = contends[contends != best]
         scores = means.to_numpy()
         chances = [stats.wilcoxon(scores[best], scores[row], zero_method="zsplit").pvalue for row in others]
         worth[others, 2] = adjust_by_holm(np.array(chances))
@@ -168,7 +176,7 @@ def _rank_over_datasets(means: pd.DataFrame) -> np.ndarray:
 
 def _headlines(runs: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], str, pd.DataFrame]]:
     """Each block and headline with the scores of its runs."""
-    scored = runs[(runs["direction"] != 0) & (runs["state"] == "finished")].dropna(subset=["value"])
+    scored = runs[(runs["direction"] != 0) & runs["column"]].dropna(subset=["value"])
     for (*keys, name), own in scored.groupby([*BLOCK, "metric"], observed=True):
         yield tuple(keys), str(name), own.astype(dict.fromkeys(CONFIGURED, "str"))
 
@@ -177,9 +185,25 @@ def _in_block(board: pd.DataFrame, keys: tuple[Any, ...]) -> pd.DataFrame:
     return board[(board[BLOCK] == list(keys)).all(axis=1)]
 
 
+def _of_ranked_rows(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs of the rows that have a rank: of one version each, and of present code where there is any."""
+    finished = runs[runs["state"] == "finished"]
+    texts = finished.astype(dict.fromkeys([*CONFIGURATION, "stale"], "str"))
+    ranked = board[board["rank"].notna()].astype(dict.fromkeys(CONFIGURATION, "str"))
+    keys, stale = (
+        ([table[name] for name in CONFIGURATION] for table in (texts, ranked)),
+        (texts["stale"], ranked["stale"]),
+    )
+    own, kept = (
+        pd.MultiIndex.from_arrays([*columns, text.str.contains(OTHER_CODE)])
+        for columns, text in zip(keys, stale, strict=True)
+    )
+    return finished[own.isin(kept)]
+
+
+# Tables of all runs, each with what chooses among them itself, and of those of ranked rows, which compare.
+SUMMARIES = {"chosen": choose_configurations, "variance": share_variance}
 COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
-    "chosen": lambda runs, _: choose_configurations(runs),
-    "variance": lambda runs, _: share_variance(runs),
     "reliability": tell_reliability,
     "agreement": compare_metrics,
     "beats": compare_methods,
@@ -190,7 +214,9 @@ COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
 
 def write_comparisons(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Write each of these tables as `<out>/<name>.csv`, and return them by name."""
-    tables = {name: compare(runs, board) for name, compare in COMPARISONS.items()}
+    ranked, rows = _of_ranked_rows(runs, board), board[board["rank"].notna()]
+    tables = {name: summarise(runs) for name, summarise in SUMMARIES.items()}
+    tables |= {name: compare(ranked, rows) for name, compare in COMPARISONS.items()}
     for name, table in tables.items():
         write_table(table, out / f"{name}.csv", rounded=True)
     return tables

@@ -26,6 +26,7 @@ from metrics.options import base_of
 
 BLOCK = ["dataset", "source", "preset", "steps", "protocol"]  # what a comparison holds fixed
 CONFIGURATION = [*BLOCK, "method", "method_version", "hyperparameters"]
+CONFIGURED = ["method", "hyperparameters"]  # what tells configurations of one block apart, whatever the version
 COUNTED = ["train_rows", "test_rows", "codes"]
 RUN_COLUMNS = ["run", *CONFIGURATION, "seed", "state", "reason", "stale", "evidence", "remarks", *COUNTED]
 RUN_COLUMNS += ["train_seconds"]
@@ -40,6 +41,7 @@ VALUE_KINDS = {
     "column": "bool",
     "direction": "int64",
 }
+DIGITS = 12  # after the point, in which scores that differ do
 WRITTEN = 50_000  # rows at a time
 WRITTEN_TEXTS = {*TEXTS, "metric", "versions"}
 NO_TEXT = "none"  # in the files, in place of an empty text, which would be read as a missing number
@@ -171,12 +173,11 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
     headlines give; ties share the better rank; blank without scores or where they are but claimed, where a block mixes
     versions of a metric, for a method that stands there as it is at present too, and for codes so many that most
-    metrics leave them out), `rank_low` and `rank_high` (its 95% interval, were the seeds drawn anew), `tied` (1 where
-    the seeds do not tell the row from the best contender of its block, else 0), `next_tied` (nor from the row after
-    it), all of `worth_of_ranks`, `iqm` (of `interquartile_means`), `seeds`, `failed`, `stale` (what an older version
-    than the present one made), `evidence` (the weakest of its runs'), `remarks`, the rows encoded, the number of codes,
-    and for each metric `<metric>_n`, `_mean`, `_std` (sample standard deviation), `_low` and `_high` (95% interval of
-    the mean over seeds, see `mean_intervals`) and, for
+    metrics leave them out), `rank_low` and `rank_high` (its 95% interval), `tied` (1 where the seeds tell no contender
+    of its block to be better, else 0), `next_tied` (1 where they do not tell it from the row after it), all of
+    `worth_of_ranks`, `iqm` (of `interquartile_means`), `seeds`, `failed`, `stale` (what an older version than the
+    present one made), the rows encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample
+    standard deviation), `_low` and `_high` (95% interval of the mean over seeds, see `mean_intervals`) and, for
     headlines, `_rank`, `_rank_low`, `_rank_high`, `_tied` and `_next_tied`.
     """
     one_each = runs.drop_duplicates("run").set_index("run", drop=False)
@@ -218,7 +219,8 @@ def _columns_of(name: str, values: pd.DataFrame, table: pd.DataFrame) -> pd.Data
     direction = values["direction"].iloc[0]
     if direction:
         versions = values.groupby("row")["metric_version"].max().reindex(table.index)
-        means = columns[f"{name}_mean"].where(table["current"])
+        # Rounded, as means of equal scores differ in their last digit.
+        means = columns[f"{name}_mean"].where(table["current"]).round(DIGITS)
         ranks = means.groupby([table[level] for level in BLOCK] + [versions]).rank(
             ascending=bool(direction < 0), method="min"
         )

@@ -189,7 +189,8 @@ def _trade_off(scored: pd.DataFrame, rows: pd.DataFrame, headlines: Mapping[str,
     prices = prices[np.isfinite(prices)]
     if prices.empty:
         return None
-    edge = BULK * float(prices.quantile(0.9))
+    most = float(prices.quantile(0.9))
+    edge = BULK * most if most > 0 else np.inf
     low, high = float(prices.min()), min(float(prices.max()), edge)
     logarithmic = high > SPREAD * low > 0
 
@@ -308,7 +309,8 @@ def _beats(table: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
     ]
     note = (
         "The share of pairs, of a run of the row's method and one of the column's, in which the first scores better, "
-        "ties half; each method at its best configuration. Pointed at, a cell tells its 95% interval."
+        "ties half; each method at its best configuration, which is so by the same runs and favours methods of many. "
+        "Pointed at, a cell tells its 95% interval."
     )
     return Plot("Who beats whom", note, figures, folded=True)
 

@@ -21,7 +21,7 @@ from PIL import Image
 from benchmark import datasets
 from benchmark.presets import PRESETS
 from benchmark.report import story
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION, short_labels
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, short_labels
 from benchmark.report.statistics import on_frontier
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
@@ -71,9 +71,10 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
             "kl_per_latent.png": partial(draw_kl_per_latent, compared),
             **{f"{kind}.png": partial(draw_sheet, compared.values(), kind) for kind in KINDS},
         }
-        if every:
-            pictures |= {f"{name}{ALL}.png": partial(draw, block, rows, every=True) for name, draw in OF_SCORES.items()}
         folder, source = out / "plots" / block_name(block), _digest(block)
+        for kind, draw_kind in OF_SCORES.items():
+            if every or (folder / f"{kind}{ALL}.png").exists():
+                pictures[f"{kind}{ALL}.png"] = partial(draw_kind, block, rows, every=True)
         for name, draw in pictures.items():
             if drawn_from(folder / name) == source or _save(draw(), folder / name, source):
                 paths.append(folder / name)
@@ -127,9 +128,12 @@ def draw_scores(block: pd.DataFrame, board: pd.DataFrame, every: bool = False) -
     title = "Scores" if len(rows) <= MOST_ROWS else f"Scores, the best {MOST_ROWS} of {len(rows)} configurations"
     rows = rows.head(MOST_ROWS)
     labels = short_labels(rows)
-    places = pd.Series(range(len(rows)), pd.MultiIndex.from_frame(rows[["method", "hyperparameters"]]))
-    own = block.drop_duplicates("run").set_index("run")[["method", "hyperparameters"]].astype("str")
-    heights = wide["run"].map(dict(zip(own.index, places.reindex(pd.MultiIndex.from_frame(own)), strict=True)))
+    # The runs of a configuration that stands in several rows, of several versions, are beside the first.
+    places = {tuple(own): place for place, own in reversed([*enumerate(rows[CONFIGURED].to_numpy())])}
+    own = block.drop_duplicates("run").set_index("run")[CONFIGURED].astype("str")
+    heights = wide["run"].map(
+        {run: places.get(tuple(each)) for run, each in zip(own.index, own.to_numpy(), strict=True)}
+    )
     left = 0.3 + LETTER * max(map(len, labels))
     figure, axes = _panels(
         len(names), title, block, share_x=False, left=left, between=0.3, height=0.4 + 0.3 * len(labels)
@@ -190,7 +194,8 @@ def draw_trade_off(block: pd.DataFrame, board: pd.DataFrame, every: bool = False
     wide, names = _wide(block), _score_labels(block, every)
     if "reconstruction" not in wide or not names:
         return None
-    edge = BULK * float(wide["reconstruction"].quantile(0.9))
+    most = float(wide["reconstruction"].quantile(0.9))
+    edge = BULK * most if most > 0 else np.inf
     beyond = sorted(wide.loc[wide["reconstruction"] > edge, "method"].unique())
     shown = wide["reconstruction"].clip(upper=edge)
     rows = board.assign(label=short_labels(board), place=board["reconstruction_mean"].clip(upper=edge))

@@ -20,7 +20,7 @@ SHORT = {  # names of the columns that are shown first, in this order
     "factor_vae_score": "fVAE",
     "mig": "MIG",
     "dci": "DCI",
-    "dci_fast": "DCI",
+    "dci_fast": "DCIfast",
     "udr": "UDR",
     "kl": "KL",
     "active_latents": "active",
@@ -48,7 +48,7 @@ def print_board(console: Console, keys: Sequence[Any], board: pd.DataFrame, reli
     rows = board.head(MOST_ROWS)
     texts = {"rank": [_rank(row) for row in _each(rows)], "method": _labels(board)[: len(rows)]}
     texts["n"] = [f"{row['seeds']}" + (f" ({row['failed']} failed)" if row["failed"] else "") for row in _each(rows)]
-    longest = max((len(word) for label in texts["method"] for word in label.split()), default=0)
+    longest = max(len(word) for label in ("method", *texts["method"]) for word in label.split())
     whole = max(map(len, texts["method"]), default=0)
     label = max(longest, min(whole, LABEL_WIDTH, console.width // 3))
     room = console.width - label - sum(BETWEEN + _width(name, texts[name]) for name in ("rank", "n"))
@@ -171,7 +171,7 @@ def _who_leads(board: pd.DataFrame) -> str:
         return "Leads: nothing to compare." if rows.empty else f"Leads: {_labels(rows)[0]}, alone."
     leader, *others = zip(_labels(rows), _each(rows), strict=True)
     if rows["rank_low"].isna().all():
-        return f"Leads: {leader[0]}; one seed a row tells nothing apart."
+        return f"Leads: {leader[0]}; so few seeds tell nothing apart."
     tied = [label for label, row in others if _is_tied(row)]
     if not tied:
         return f"Leads: {leader[0]}, told apart from all others."

@@ -11,7 +11,10 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000  # of a bootstrap
 REDRAWN = 2_000  # times that all configurations are drawn anew, for their ranks
 HALVINGS = 60  # of a search's interval, to the last digits
+ROUNDED = 1e-12  # of a number, that is rounding
 LEAST_COMPARED = 3  # configurations of which a rank correlation says anything
+REFERENCES = 20  # configurations of many, whose differences from all others are looked at
+ONE_SIGMA = stats.norm.cdf([-1, 1])
 MANY = 10  # seeds from which on a configuration's own spread is known well enough
 ODD = 0.001  # probability below which a spread is taken to be another than that of the other configurations
 
@@ -101,20 +104,21 @@ def _resamplings(seeds: int) -> np.ndarray:
     return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
 
 
-def redraw_means(scores: np.ndarray, configurations: np.ndarray) -> np.ndarray:
-    """What the means of all configurations might have been with other seeds: (`REDRAWN`, configurations, metrics).
+def redraw_means(scores: np.ndarray, configurations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The means of all configurations, and how far off others of as many seeds might have been.
 
-    Each draw adds to a mean the mean of as many residuals as the configuration has seeds. Residuals are drawn run by
-    run, all metrics of a run together, from the runs of all configurations, each measured in the standard deviation of
-    its own and multiplied by that of the other, as `mean_intervals` takes them to be; the whole is as wide as Student's
-    t. So few seeds, which drawn among themselves would show too little spread, have that of the block, and so has one.
+    Each draw is, for a configuration, the mean of as many residuals as it has seeds. Residuals are drawn run by run,
+    all metrics of a run together, from the runs of all configurations, each measured in the standard deviation of its
+    own and multiplied by that of the other, as `mean_intervals` takes them to be; the whole is as wide as Student's t.
+    So few seeds, which drawn among themselves would show too little spread, have that of the block, and so has one.
 
     Args:
         scores: (runs, metrics), nan where a run has none.
         configurations: (runs,), the number of each run's configuration, from 0 on, each with a run.
 
     Returns:
-        nan where a configuration has no score, or nothing tells its spread.
+        Means (configurations, metrics) and draws of their errors (`REDRAWN`, configurations, metrics): nan where a
+        configuration has no score, or nothing tells its spread.
 
     Reference: the bootstrap of residuals, Efron and Tibshirani 1993, section 9.4.
     """
@@ -127,44 +131,62 @@ def redraw_means(scores: np.ndarray, configurations: np.ndarray) -> np.ndarray:
         if not present.size:
             continue
         samples = [own[known[place == each]] for each in range(len(present))]
-        counts = np.bincount(place)
         spreads, freedom[present, metric] = _spreads(samples)
         means[present, metric] = [sample.mean() for sample in samples]
-        errors[present, metric] = spreads / np.sqrt(counts)
+        errors[present, metric] = spreads / np.sqrt(np.bincount(place))
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = (own[known] - means[configurations[known], metric]) / spreads[place]
         residuals[known, metric] = np.nan_to_num(shares)
-    # One seed lies on its mean, and tells nothing of how far seeds lie from theirs.
-    pool = residuals[np.bincount(configurations)[configurations] > 1]
-    draws = np.full((REDRAWN, *means.shape), np.nan)
+    counts = np.bincount(configurations)
+    pool = residuals[counts[configurations] > 1]  # one seed lies on its mean, and does not tell how far seeds lie off
     if not len(pool):
-        return draws
+        return means, np.broadcast_to(np.nan, (REDRAWN, *means.shape))
     with np.errstate(divide="ignore", invalid="ignore"):
         pool = np.nan_to_num(pool / np.sqrt((pool**2).mean(axis=0)))
-    for each, count in enumerate(np.bincount(configurations)):
-        draws[:, each] = pool[rng.integers(len(pool), size=(count, REDRAWN))].sum(axis=0) / np.sqrt(count)
-    several, which = np.unique(freedom, return_inverse=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        widths = np.sqrt(several / stats.chi2.ppf(rng.random((REDRAWN, 1)), several))
-    return means + errors * draws * widths[:, which.reshape(freedom.shape)]
+        several, which = np.unique(freedom, return_inverse=True)
+        widths = np.sqrt(several / stats.chi2.ppf(rng.random((REDRAWN, 1)), several))[:, which.reshape(freedom.shape)]
+    draws = np.empty((REDRAWN, *means.shape))
+    for each, count in enumerate(counts):
+        drawn = pool[rng.integers(len(pool), size=(count, REDRAWN))].sum(axis=0) / np.sqrt(count)
+        draws[:, each] = drawn * errors[each] * widths[:, each]
+    return means, draws
 
 
-def rank_intervals(drawn: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """95% intervals of ranks: (configurations, 2), each with the rank itself.
+def told_apart(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Which configuration is better than which, as far as their seeds tell: (configurations, configurations).
+
+    Less is better. A row is told to be better than a column where the difference exceeds so many of its standard errors
+    that in 95% of the draws none of one configuration's differences from all others is off by as many: the family that
+    is corrected is one configuration among all, so that its rank is held by `rank_intervals`, and the best is among
+    those that nothing is told to be better than, in 95% of cases and more, however near the others are. Without draws
+    nothing is told.
 
     Args:
-        drawn: (draws, configurations), what is ranked, less being better.
-        ranks: (configurations,), 1 being the best.
+        values: (configurations,).
+        errors: (draws, configurations), how far off they might have been.
+
+    Reference: Hsu 1984, "Constrained simultaneous confidence intervals for multiple comparisons with the best"; Mogstad
+    et al. 2024, "Inference for ranks".
     """
-    tail = (1 - CONFIDENCE) / 2
-    every = stats.rankdata(drawn, method="min", axis=1)
-    low, high = np.quantile(every, [tail, 1 - tail], axis=0, method="inverted_cdf")
-    return np.stack([np.minimum(low, ranks), np.maximum(high, ranks)], axis=1).astype(int)
+    if np.isnan(errors).any():
+        return np.zeros((len(values), len(values)), dtype=bool)
+    low, high = np.quantile(errors, ONE_SIGMA, axis=0)
+    spreads = (high - low) / 2
+    between = np.hypot(spreads[:, None], spreads)
+    asked = np.unique(np.linspace(0, len(values) - 1, REFERENCES).round().astype(int))  # of many some
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = [np.nan_to_num(np.abs(errors - errors[:, [each]]) / between[each]).max(axis=1) for each in asked]
+    reach = max(float(np.quantile(own, CONFIDENCE)) for own in off)
+    return values - values[:, None] > reach * between
 
 
-def told_apart(drawn: np.ndarray, better: int, worse: np.ndarray) -> np.ndarray:
-    """Whether one configuration is better than each of others in more than 97.5% of the draws of `rank_intervals`."""
-    return (drawn[:, [better]] < drawn[:, worse]).mean(axis=0) > (1 + CONFIDENCE) / 2
+def rank_intervals(better: np.ndarray) -> np.ndarray:
+    """95% intervals of ranks: (configurations, 2), from 1 and those told to be better to all but those told worse.
+
+    Args:
+        better: of `told_apart`.
+    """
+    return np.stack([1 + better.sum(axis=0), len(better) - better.sum(axis=1)], axis=1)
 
 
 def share_of_wins(scores: np.ndarray, others: np.ndarray) -> float:
@@ -179,7 +201,8 @@ def wins_interval(share: np.ndarray, runs: np.ndarray, other_runs: np.ndarray) -
     """95% intervals of `share_of_wins` of so many runs: (pairs, 2), within 0 and 1.
 
     Reference: Newcombe 2006, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic",
-    part 2, method 5: the probabilities that, with their own standard error, lie 1.96 of it from the share.
+    part 2, method 5: the probabilities that, with their own standard error, lie 1.96 of it from the share. Of three
+    runs a side it holds 90% where neither is better, as nine pairs cannot tell more.
     """
     reach = stats.norm.ppf((1 + CONFIDENCE) / 2)
     more = (runs + other_runs) / 2 - 1
@@ -205,7 +228,10 @@ def on_frontier(scores: np.ndarray) -> np.ndarray:
 
 
 def agreement_of_seeds(scores: np.ndarray) -> float:
-    """The mean rank correlation of two seeds' scores of the same configurations; nan where none have three in common.
+    """The mean rank correlation of two seeds' scores of the same configurations.
+
+    Of two seeds that have three configurations and half of all in common, nan where none do: what seeds agree on among
+    a few, such as one method's, is not what they agree on among all.
 
     Args:
         scores: (configurations, seeds), nan where there is none.
@@ -213,11 +239,19 @@ def agreement_of_seeds(scores: np.ndarray) -> float:
     Reference: Spearman 1904.
     """
     correlations = []
+    least = max(LEAST_COMPARED, len(scores) / 2)
     for one, other in combinations(scores.T, 2):
         both = ~np.isnan(one) & ~np.isnan(other)
-        if both.sum() >= LEAST_COMPARED and np.ptp(one[both]) > 0 and np.ptp(other[both]) > 0:
-            correlations.append(stats.spearmanr(one[both], other[both]).statistic)
+        if both.sum() >= least and np.ptp(one[both]) > 0 and np.ptp(other[both]) > 0:
+            ranks = stats.rankdata([one[both], other[both]], axis=1)
+            correlations.append(np.corrcoef(ranks)[0, 1])
     return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def interquartile_mean(scores: np.ndarray) -> float:
+    """The mean without the lowest quarter and the highest, of so many whole scores. Reference: Agarwal et al. 2021."""
+    cut = len(scores) // 4
+    return float(np.sort(scores)[cut : len(scores) - cut].mean())
 
 
 def seeds_needed(agreement: float, reliability: float = 0.9) -> float:
@@ -252,7 +286,7 @@ def share_of_seed(scores: np.ndarray, configurations: np.ndarray, seeds: np.ndar
     whole, explained = (within**2).sum(), (of_seed * means**2).sum()
     freedom = len(scores) - len(counts)
     left = freedom - (len(of_seed) - 1)
-    if left <= 0 or whole <= 0:
+    if left <= 0 or whole <= (ROUNDED * scores).dot(ROUNDED * scores):
         return float("nan")
     return float(max(0.0, 1 - (1 - explained / whole) * freedom / left))
 

@@ -7,12 +7,11 @@ import pandas as pd
 from scipy import stats
 
 import metrics
-from benchmark.report.statistics import rank_intervals, redraw_means, told_apart
+from benchmark.report.statistics import interquartile_mean, rank_intervals, redraw_means, told_apart
 from metrics import REGISTRY, Metric
 
 PARTS = ("rank_low", "rank_high", "tied", "next_tied")  # beside a rank
 ORACLE = "ground_truth"  # whose codes are the factors: it is the best of a table, and no contender
-TRIMMED = 0.25  # of an interquartile mean, at each end
 
 
 def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series, oracle: pd.Series) -> pd.DataFrame:
@@ -27,48 +26,51 @@ def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series,
 
     Returns:
         For each rank, whose name ends in "rank", `rank_low` and `rank_high` in its place, its 95% interval; `tied`, 1
-        where the row is not told from the best contender of its block (none for an oracle), and `next_tied`, 1 where
-        it is not told from the row after it, else 0.
+        where no contender of its block is told to be better (none for an oracle), and `next_tied`, 1 where the row is
+        not told from the one after it, else 0 (none for the last).
     """
     worth = {f"{str(rank)[:-4]}{part}": pd.Series(pd.NA, ranks.index, "Int64") for rank in ranks for part in PARTS}
     directions = scored.drop_duplicates("metric").set_index("metric")["direction"]
     for _, values in scored.groupby(scored["row"].map(blocks)):
         wide = values.pivot_table(index=["row", "run"], columns="metric", values="value", observed=True)
         rows, own = np.unique(wide.index.get_level_values("row"), return_inverse=True)
-        drawn = redraw_means(wide.to_numpy(), own) * -directions[wide.columns].to_numpy()  # less is better
+        means, errors = redraw_means(wide.to_numpy(), own)
+        signs = -directions[wide.columns].to_numpy()  # less is better
         versions = values.pivot_table(
             index="row", columns="metric", values="metric_version", aggfunc="max", observed=True
         ).astype(float)
-        places = np.full(drawn.shape, np.nan)
-        for each, name in enumerate(wide.columns):
-            ranked = ranks.loc[rows, f"{name}_rank"].notna().to_numpy()
+        overall = ranks.loc[rows, "rank"].notna().to_numpy()
+        places = []
+        for name, sign, mean, error in zip(wide.columns, signs, means.T, errors.transpose(2, 0, 1), strict=True):
+            own_ranks = ranks.loc[rows, f"{name}_rank"]
+            ranked = own_ranks.notna().to_numpy()
             for version in versions.loc[rows[ranked], name].unique():
                 alike = np.flatnonzero(ranked & (versions[name] == version).to_numpy())
-                places[:, alike, each] = stats.rankdata(drawn[:, alike, each], axis=1)
-                _tell(worth, f"{name}_", rows[alike], drawn[:, alike, each], ranks, oracle)
-        ranked = ranks.loc[rows, "rank"].notna().to_numpy()
-        if ranked.any():
-            of_ranked = places[:, ranked]
-            complete = ranks.loc[rows[ranked], [f"{name}_rank" for name in wide.columns]].notna().all().to_numpy()
-            _tell(worth, "", rows[ranked], of_ranked[:, :, complete].mean(axis=2), ranks, oracle)
+                _tell(worth, f"{name}_", rows[alike], sign * mean[alike], sign * error[:, alike], oracle)
+            if ranked[overall].all() and overall.any() and not np.isnan(error[:, ranked]).any():
+                drawn = np.full(error.shape, np.nan)
+                drawn[:, ranked] = stats.rankdata(sign * (mean + error)[:, ranked], method="min", axis=1)
+                places.append((own_ranks.to_numpy(float, na_value=np.nan)[overall], drawn[:, overall]))
+        if overall.any():
+            count = int(overall.sum())
+            observed = np.mean([ranked for ranked, _ in places] or [np.zeros(count)], axis=0)
+            drawn = np.mean([each for _, each in places] or [np.full((1, count), np.nan)], axis=0)
+            _tell(worth, "", rows[overall], observed, drawn - drawn.mean(axis=0), oracle)
     return pd.DataFrame(worth)
 
 
 def _tell(
-    worth: dict[str, pd.Series], name: str, rows: np.ndarray, drawn: np.ndarray, ranks: pd.DataFrame, oracle: pd.Series
+    worth: dict[str, pd.Series], name: str, rows: np.ndarray, values: np.ndarray, errors: np.ndarray, oracle: pd.Series
 ) -> None:
-    """What one rank of rows that compare is worth."""
-    own = ranks.loc[rows, f"{name}rank"].to_numpy(int)
-    if not np.isnan(drawn).any():
-        low, high = rank_intervals(drawn, own).T
+    """What one rank of rows that compare is worth, by what is ranked, less being better."""
+    better = told_apart(values, errors)
+    if not np.isnan(errors).any():
+        low, high = rank_intervals(better).T
         worth[f"{name}rank_low"][rows], worth[f"{name}rank_high"][rows] = low, high
-    order = np.argsort(own, kind="stable")
-    contenders = [row for row in order if not oracle[rows[row]]]
-    if contenders:
-        apart = told_apart(drawn, contenders[0], np.array(contenders))
-        worth[f"{name}tied"][rows[contenders]] = (~apart).astype(int)
-    after = [not told_apart(drawn, better, np.array([worse]))[0] for better, worse in pairwise(order)]
-    worth[f"{name}next_tied"][rows[order]] = [*map(int, after), 0]
+    contends = ~oracle[rows].to_numpy()
+    worth[f"{name}tied"][rows[contends]] = (~better[np.ix_(contends, contends)].any(axis=0)).astype(int)
+    order = np.argsort(values, kind="stable")
+    worth[f"{name}next_tied"][rows[order[:-1]]] = [int(not better[pair]) for pair in pairwise(order)]
 
 
 def normalise_scores(runs: pd.DataFrame) -> pd.DataFrame:
@@ -93,7 +95,7 @@ def normalise_scores(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _is_ours(metric: Metric) -> bool:
     """Whether it stands in this project: a table is to be the same whatever plugins are loaded."""
-    return str(metric.function.__module__).startswith(metrics.__name__)
+    return str(metric.function.__module__).partition(".")[0] == metrics.__name__
 
 
 def interquartile_means(normalised: pd.DataFrame, rows: pd.Series, ranks: pd.DataFrame, blocks: pd.Series) -> pd.Series:
@@ -110,10 +112,10 @@ def interquartile_means(normalised: pd.DataFrame, rows: pd.Series, ranks: pd.Dat
     ranked = ranks[ranks["rank"].notna()]
     means = pd.Series(np.nan, ranks.index)
     for _, block in ranked.groupby(blocks):
-        names = [name for name in normalised if block[f"{name}_rank"].notna().all()]
+        names = [name for name in normalised if f"{name}_rank" in block and block[f"{name}_rank"].notna().all()]
         if names:
             own = rows[rows.isin(block.index) & rows.index.isin(normalised.index)]
-            of_runs = normalised.loc[own.index, names].mean(axis=1)
-            trimmed = of_runs.groupby(own.astype(int)).agg(lambda scores: stats.trim_mean(scores, TRIMMED))
+            of_runs = normalised.loc[own.index, names].mean(axis=1, skipna=False).dropna()
+            trimmed = of_runs.groupby(own.astype(int)).agg(lambda scores: interquartile_mean(scores.to_numpy()))
             means[trimmed.index] = trimmed
     return means

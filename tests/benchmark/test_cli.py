@@ -319,6 +319,13 @@ def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
     assert "\N{HORIZONTAL ELLIPSIS}" not in printed
 
 
+@pytest.mark.parametrize("columns", ["0", "abc", "", "-3"])
+def test_a_width_that_is_none_is_not_taken(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["list", "presets"]) == 0
+    assert "higgins2017" in capsys.readouterr().out
+
+
 def test_a_disk_that_fails_is_one_sentence(out, capsys, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device", "somewhere")

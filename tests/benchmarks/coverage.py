@@ -16,6 +16,7 @@ from benchmark.report.statistics import (
     rank_intervals,
     redraw_means,
     share_of_wins,
+    told_apart,
     wins_interval,
 )
 
@@ -78,22 +79,26 @@ def coverage(
     return float(np.mean(held))
 
 
-def rank_coverage(seeds: int, repeats: int = REPEATS, draw: Draw = normal) -> tuple[float, float]:
-    """The share of rank intervals that hold the rank of the true mean, and their mean width in ranks.
+def rank_coverage(
+    seeds: int, apart: float = 0.5, repeats: int = REPEATS, draw: Draw = normal
+) -> tuple[float, float, float]:
+    """The share of rank intervals that hold the true mean's rank, their mean width, and how often the best is tied.
 
-    The true means lie half a standard deviation of a score apart.
+    Args:
+        apart: standard deviations of a score between a true mean and the next.
     """
     rng = np.random.default_rng(0)
     own, ranks = np.repeat(np.arange(CONFIGURATIONS), seeds), np.arange(CONFIGURATIONS) + 1
-    held, widths = [], []
+    held, widths, best = [], [], []
     for _ in range(repeats):
-        scores = np.concatenate([place / 2 + draw(rng, seeds) for place in range(CONFIGURATIONS)])
-        drawn = redraw_means(scores[:, None], own)[..., 0]
-        seen = np.argsort(np.argsort(scores.reshape(-1, seeds).mean(axis=1))) + 1
-        low, high = rank_intervals(drawn, seen).T
+        scores = np.concatenate([apart * place + draw(rng, seeds) for place in range(CONFIGURATIONS)])
+        means, errors = redraw_means(scores[:, None], own)
+        better = told_apart(means[:, 0], errors[..., 0])
+        low, high = rank_intervals(better).T
         held.append((low <= ranks) & (ranks <= high))
         widths.append(high - low)
-    return float(np.mean(held)), float(np.mean(widths))
+        best.append(low[0] == 1)
+    return float(np.mean(held)), float(np.mean(widths)), float(np.mean(best))
 
 
 def wins_coverage(seeds: int, repeats: int = 5_000, shift: float = 1.0) -> float:
@@ -120,14 +125,12 @@ def main() -> None:
         for seeds in SEEDS:
             told = [f"{coverage(kind, draw, seeds, spreads=spreads):.3f}" for kind, spreads in columns.values()]
             print(f"| {name} | {seeds} | {' | '.join(told)} |")
-    print(
-        "\n| seeds | rank intervals hold | their width, of 20 ranks | intervals of P(A beats B) hold |\n"
-        + "|---" * 4
-        + "|"
-    )
+    print("\n| seeds | ranks | of near ones | the best | P(A beats B) | of equals | width |\n" + "|---" * 7 + "|")
     for seeds in SEEDS:
-        held, width = rank_coverage(seeds)
-        print(f"| {seeds} | {held:.3f} | {width:.1f} | {wins_coverage(seeds):.3f} |")
+        (held, width, _), (near, _, best) = (rank_coverage(seeds, apart) for apart in (0.5, 0.05))
+        wins = [wins_coverage(seeds, shift=shift) for shift in (1.0, 0.0)]
+        told = [f"{each:.3f}" for each in (held, near, best, *wins)]
+        print(f"| {seeds} | {' | '.join(told)} | {width:.1f} |")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from scipy import stats
 
 from benchmark.report.comparisons import (
     COMPARISONS,
+    SUMMARIES,
     choose_without_labels,
     compare_methods,
     compare_metrics,
@@ -14,7 +15,7 @@ from benchmark.report.comparisons import (
     tell_reliability,
     write_comparisons,
 )
-from benchmark.report.leaderboard import build_leaderboard, collect_runs
+from benchmark.report.leaderboard import OTHER_CODE, build_leaderboard, collect_runs
 from tests.benchmark.report.test_summary import _runs
 
 SEEDS = 6
@@ -39,7 +40,7 @@ def test_the_best_is_told_from_what_is_far_and_not_from_what_is_near():
     assert board["tied"].to_dict() == {"a": 1, "b": 1, "c": 0, "d": 0}
     assert board["mig_tied"].to_dict() == {"a": 1, "b": 1, "c": 0, "d": 0}
     first, second = board.index[:2]
-    assert board["next_tied"].to_dict() == {first: 1, second: 0, "c": 0, "d": 0}
+    assert board["next_tied"].dropna().to_dict() == {first: 1, second: 0, "c": 0}
     assert board[["rank_low", "rank_high"]].loc[["c", "d"]].to_numpy().tolist() == [[3, 3], [4, 4]]
     assert board[["rank_low", "rank_high"]].loc[["a", "b"]].to_numpy().tolist() == [[1, 2], [1, 2]]
 
@@ -155,10 +156,52 @@ def test_a_configuration_that_misses_a_data_set_is_not_compared_over_them():
     assert compare_over_datasets(runs, build_leaderboard(runs))["method"].tolist() == ["a"]
 
 
+def test_what_has_no_rank_is_compared_with_nothing(tmp_path):
+    """An older version of a method, and what other code made, beside what is there at present."""
+    scores = _scores({("a", ""): 0.9, ("b", ""): 0.5})
+    older = _runs(_scores({("a", ""): 0.1})).assign(method_version=0)
+    other = _runs(_scores({("b", ""): 0.1}, seed=1)).assign(stale=f"method b {OTHER_CODE}")
+    for number, table in enumerate((older, other)):
+        table["run"] = table["run"] + str(number)
+    runs = pd.concat([_runs(scores), older, other], ignore_index=True)
+    tables = write_comparisons(tmp_path, runs, build_leaderboard(runs))
+    beats = tables["beats"].iloc[0]
+    assert (beats["method"], beats["probability"], beats["runs"], beats["other_runs"]) == ("a", 1.0, SEEDS, SEEDS)
+    assert tables["reliability"]["configurations"].tolist() == [2]
+
+
+def test_what_one_alone_was_tried_on_takes_nothing_from_the_others():
+    means = {("a", ""): 0.8, ("b", ""): 0.3}
+    tables = [_runs(_scores(means, 0.02, seed), dataset=f"d{seed}") for seed in range(3)]
+    runs = pd.concat([*tables, _runs(_scores({("c", ""): 0.5}), dataset="d9")], ignore_index=True)
+    across = compare_over_datasets(runs, build_leaderboard(runs))
+    assert across["method"].tolist() == ["a", "b"]
+    assert across["datasets"].tolist() == [3, 3]
+
+
+def test_worlds_and_sources_are_no_data_sets_and_the_true_factors_no_contender():
+    means = {("ground_truth", ""): 1.0, ("a", ""): 0.8, ("b", ""): 0.3}
+    worlds = [_runs(_scores(means, 0.02, seed), dataset=f"d correlated={seed}") for seed in range(6)]
+    sources = [_runs(_scores(means, 0.02, seed), source=f"s{seed}") for seed in range(6)]
+    runs = pd.concat([*worlds, *sources], ignore_index=True)
+    across = compare_over_datasets(runs, build_leaderboard(runs))
+    assert across["datasets"].tolist() == [6, 6, 6]
+    assert across["mean_rank"].isna().all()
+    many = _over_datasets(6, means).set_index("method")
+    assert many["mean_rank"].dropna().to_dict() == {"a": 1, "b": 2}
+    assert many["behind_the_best"].dropna().to_dict() == {"b": pytest.approx(0.03125)}
+
+
+def test_equal_means_share_a_rank_whatever_their_last_digit():
+    scores = {("a", "", seed): 0.2 for seed in range(3)} | {("b", "", seed): 0.2 for seed in range(4)}
+    _, board = _tables(scores)
+    assert board["mig_rank"].tolist() == [1, 1]
+
+
 def test_nothing_gives_empty_tables_and_files(tmp_path):
     runs = collect_runs(tmp_path)
     tables = write_comparisons(tmp_path, runs, build_leaderboard(runs))
-    assert set(tables) == set(COMPARISONS)
+    assert set(tables) == {*SUMMARIES, *COMPARISONS}
     for name, table in tables.items():
         assert table.empty
         assert pd.read_csv(tmp_path / f"{name}.csv").columns.tolist() == list(table.columns)

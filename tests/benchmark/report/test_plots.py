@@ -161,3 +161,32 @@ def test_names_of_points_lie_within_the_panel_and_cover_none():
     assert 10 < len(boxes) < 60
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert all(axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 for box in boxes)
+
+
+def test_figures_of_every_score_do_not_stay_behind(drawn, tmp_path):
+    out, _ = drawn
+    shutil.copytree(out / "runs", tmp_path / "runs")
+    runs, board = write_tables(tmp_path)
+    draw_all(tmp_path, runs, board, every=True)
+    before = (_folder(tmp_path) / "scores_all.png").read_bytes()
+    runs.loc[runs["metric"] == "mig", "value"] = 0.5
+    draw_all(tmp_path, runs, build_leaderboard(runs))
+    assert (_folder(tmp_path) / "scores_all.png").read_bytes() != before
+
+
+def test_a_configuration_of_two_versions_is_drawn(drawn):
+    out, _ = drawn
+    runs, _ = write_tables(out)
+    one = runs["run"] == runs["run"].iloc[0]
+    runs.loc[one, "method_version"] = 0
+    figure = plots.draw_scores(runs, build_leaderboard(runs))
+    assert len(figure.axes[0].get_yticklabels()) == 6
+
+
+def test_losses_below_0_are_spread_over_their_axis(drawn):
+    out, _ = drawn
+    runs, _ = write_tables(out)
+    price = runs["metric"] == "reconstruction"
+    runs.loc[price, "value"] = -runs.loc[price, "value"]
+    figure = plots.draw_trade_off(runs, build_leaderboard(runs))
+    assert len(np.unique(figure.axes[0].collections[1].get_offsets()[:, 0].round(3))) > 2

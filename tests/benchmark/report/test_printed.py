@@ -63,12 +63,12 @@ def test_three_lines_say_who_leads_at_what_price_and_how_sure_that_is():
     first, second = (("16", "4"), ("4", "16"))[("Leads: betavae beta=4" in told)]
     assert f"Leads: betavae beta={first}, not told from betavae beta={second}." in told
     assert "Its price: " in told
-    assert "seeds for ranks of reliability 0.9 are 1 by bVAE, 1 by MIG, 1 by DCI; here 4." in told
+    assert "seeds for ranks of reliability 0.9 are 1 by bVAE, 1 by MIG, 1 by DCIfast; here 4." in told
 
 
 def test_what_is_not_known_is_not_said():
     alone = _printed(100, seeds=1)
-    assert "one seed a row tells nothing apart" in alone
+    assert "so few seeds tell nothing apart" in alone
     assert "To know: more seeds than the 1 here" in alone
     assert "[" not in alone.split("n: seeds")[0]
     one = {("betavae", "beta=1"): 0.5}

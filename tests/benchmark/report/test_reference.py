@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.report.comparisons import COMPARISONS
+from benchmark.report.comparisons import COMPARISONS, SUMMARIES
 from benchmark.report.regenerate import regenerate
 from benchmark.storage.store import stored_runs
 from metrics.base import WIDE
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
-TABLES = ("runs.csv", "leaderboard.csv", *(f"{name}.csv" for name in COMPARISONS))
+TABLES = ("runs.csv", "leaderboard.csv", *(f"{name}.csv" for name in (*SUMMARIES, *COMPARISONS)))
 MOST_OF_A_PAGE = 5e6  # bytes
 MOST_BYTES = 40e6  # of what is kept beside the tables and figures, in all
 
