@@ -13,7 +13,7 @@ REDRAWN = 2_000  # times that all configurations are drawn anew, for their ranks
 HALVINGS = 60  # of a search's interval, to the last digits
 ROUNDED = 1e-12  # of a number, that is rounding
 LEAST_COMPARED = 3  # configurations of which a rank correlation says anything
-REFERENCES = 20  # configurations of many, whose differences from all others are looked at
+ROWS_ASKED = 60  # configurations of many, for which it is found how far differences are off
 ONE_SIGMA = stats.norm.cdf([-1, 1])
 MANY = 10  # seeds from which on a configuration's own spread is known well enough
 ODD = 0.001  # probability below which a spread is taken to be another than that of the other configurations
@@ -153,13 +153,12 @@ def redraw_means(scores: np.ndarray, configurations: np.ndarray) -> tuple[np.nda
 
 
 def told_apart(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Which configuration is better than which, as far as their seeds tell: (configurations, configurations).
+    """Which other configuration each one (row) is told from, as far as seeds tell: (configurations, configurations).
 
-    Less is better. A row is told to be better than a column where the difference exceeds so many of its standard errors
-    that in 95% of the draws none of one configuration's differences from all others is off by as many: the family that
-    is corrected is one configuration among all, so that its rank is held by `rank_intervals`, and the best is among
-    those that nothing is told to be better than, in 95% of cases and more, however near the others are. Without draws
-    nothing is told.
+    Where the difference exceeds so many of its standard errors that in 95% of the draws none of the row's differences
+    is off by as many. The family that is corrected is a configuration among all others, so that its rank is held by
+    `rank_intervals`, and the best is not told from what looks better, in 95% of cases and more, however near the others
+    are. Without draws nothing is told.
 
     Args:
         values: (configurations,).
@@ -173,20 +172,24 @@ def told_apart(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     low, high = np.quantile(errors, ONE_SIGMA, axis=0)
     spreads = (high - low) / 2
     between = np.hypot(spreads[:, None], spreads)
-    asked = np.unique(np.linspace(0, len(values) - 1, REFERENCES).round().astype(int))  # of many some
+    order = np.argsort(values, kind="stable")
+    asked = np.unique(np.linspace(0, len(values) - 1, ROWS_ASKED).round().astype(int))  # of many some
+    reach = np.empty(len(values))
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = [np.nan_to_num(np.abs(errors - errors[:, [each]]) / between[each]).max(axis=1) for each in asked]
-    reach = max(float(np.quantile(own, CONFIDENCE)) for own in off)
-    return values - values[:, None] > reach * between
+        off = [np.nan_to_num(np.abs(errors - errors[:, [row]]) / between[row]).max(axis=1) for row in order[asked]]
+    reach[order] = np.interp(np.arange(len(values)), asked, np.quantile(off, CONFIDENCE, axis=1))
+    return np.abs(values - values[:, None]) > reach[:, None] * between
 
 
-def rank_intervals(better: np.ndarray) -> np.ndarray:
-    """95% intervals of ranks: (configurations, 2), from 1 and those told to be better to all but those told worse.
+def rank_intervals(values: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """95% intervals of ranks: (configurations, 2), from behind all that are told to be better to before all told worse.
 
     Args:
-        better: of `told_apart`.
+        values: (configurations,), less being better.
+        apart: of `told_apart`.
     """
-    return np.stack([1 + better.sum(axis=0), len(better) - better.sum(axis=1)], axis=1)
+    better, worse = apart & (values < values[:, None]), apart & (values > values[:, None])
+    return np.stack([1 + better.sum(axis=1), len(values) - worse.sum(axis=1)], axis=1)
 
 
 def share_of_wins(scores: np.ndarray, others: np.ndarray) -> float:

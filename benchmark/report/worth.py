@@ -63,14 +63,15 @@ def _tell(
     worth: dict[str, pd.Series], name: str, rows: np.ndarray, values: np.ndarray, errors: np.ndarray, oracle: pd.Series
 ) -> None:
     """What one rank of rows that compare is worth, by what is ranked, less being better."""
-    better = told_apart(values, errors)
+    apart = told_apart(values, errors)
+    intervals = rank_intervals(values, apart)
     if not np.isnan(errors).any():
-        low, high = rank_intervals(better).T
-        worth[f"{name}rank_low"][rows], worth[f"{name}rank_high"][rows] = low, high
-    contends = ~oracle[rows].to_numpy()
-    worth[f"{name}tied"][rows[contends]] = (~better[np.ix_(contends, contends)].any(axis=0)).astype(int)
+        worth[f"{name}rank_low"][rows], worth[f"{name}rank_high"][rows] = intervals.T
+    contends = np.flatnonzero(~oracle[rows].to_numpy())
+    lows = rank_intervals(values[contends], apart[np.ix_(contends, contends)])[:, 0]
+    worth[f"{name}tied"][rows[contends]] = (lows == 1).astype(int)
     order = np.argsort(values, kind="stable")
-    worth[f"{name}next_tied"][rows[order[:-1]]] = [int(not better[pair]) for pair in pairwise(order)]
+    worth[f"{name}next_tied"][rows[order[:-1]]] = [int(not apart[after, row]) for row, after in pairwise(order)]
 
 
 def normalise_scores(runs: pd.DataFrame) -> pd.DataFrame:

@@ -93,8 +93,7 @@ def rank_coverage(
     for _ in range(repeats):
         scores = np.concatenate([apart * place + draw(rng, seeds) for place in range(CONFIGURATIONS)])
         means, errors = redraw_means(scores[:, None], own)
-        better = told_apart(means[:, 0], errors[..., 0])
-        low, high = rank_intervals(better).T
+        low, high = rank_intervals(means[:, 0], told_apart(means[:, 0], errors[..., 0])).T
         held.append((low <= ranks) & (ranks <= high))
         widths.append(high - low)
         best.append(low[0] == 1)

@@ -152,12 +152,20 @@ def test_rank_intervals_and_ties_hold_what_is_known(apart):
 
 
 def test_a_difference_of_many_errors_is_told_and_a_rank_is_between_what_is_told():
-    errors = np.random.default_rng(0).normal(size=(REDRAWN, 4))
-    better = told_apart(np.array([0.0, 1, 20, 20]), errors)
-    assert better.astype(int).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
-    assert rank_intervals(better).tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
+    errors, values = np.random.default_rng(0).normal(size=(REDRAWN, 4)), np.array([0.0, 1, 20, 20])
+    apart = told_apart(values, errors)
+    assert apart.astype(int).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]]
+    assert rank_intervals(values, apart).tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
     constant = told_apart(np.array([0.0, 0, 1]), np.zeros((REDRAWN, 3)))
-    assert constant.astype(int).tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    assert constant.astype(int).tolist() == [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
+
+
+def test_of_many_rows_some_are_asked(monkeypatch):
+    rng = np.random.default_rng(0)
+    values, errors = np.arange(30) / 3, rng.normal(size=(REDRAWN, 30)) * rng.uniform(0.5, 2, size=30)
+    whole = told_apart(values, errors)
+    monkeypatch.setattr("benchmark.report.statistics.ROWS_ASKED", 5)
+    assert (told_apart(values, errors) == whole).mean() > 0.97
 
 
 def test_two_are_told_apart_as_by_students_t():
