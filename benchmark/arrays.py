@@ -115,9 +115,14 @@ def read_csv(path: Path, factors: Sequence[str] = ()) -> tuple[dict[str, Any], l
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *lines = ((number, row) for number, row in enumerate(csv.reader(file), start=1) if row)
-    except (OSError, ValueError, csv.Error) as error:  # the second where no line or no text is there
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
+    except (OSError, ValueError, csv.Error) as error:  # the second where no text is there
         raise UsageError(f"cannot read {path} as a csv file with a header ({reason_of(error)}).") from error
+    if len(rows) < 2:
+        raise UsageError(
+            f"{path} {'has no row below its header' if rows else 'is empty'}; a header and rows are needed."
+        )
+    header, *lines = rows
     names = [name.strip() for name in header[1]]
     codes, chosen = _choose_columns(path, names, factors)
     for number, row in lines:
@@ -155,7 +160,11 @@ def _read_split(path: Path, names: list[str], lines: list[tuple[int, list[str]]]
             raise UsageError(
                 one_line(f"{path}: {SPLIT} is {row[place]!r} in line {number}, where train or test is needed.")
             )
-    return [row[place].strip() == "test" for _, row in lines]
+    tests = [row[place].strip() == "test" for _, row in lines]
+    for part in PARTS:
+        if (part == "test") not in tests:
+            raise UsageError(f"{path}: {SPLIT} names no {part} row; name some, or leave the column out.")
+    return tests
 
 
 def _arrays_of(

@@ -447,7 +447,8 @@ def _submit(given: Sequence[str]) -> int:
     check_writable(workplace.out / RUNS)
     console = _console(stderr=True)
     for run in runs:
-        told = [*run.notes, *(f"warning: {remark}" for remark in run.remarks)]
+        told = [*run.notes, *(f"removed: {name}, which is not sent any more" for name in run.dropped)]
+        told += [f"warning: {remark}" for remark in run.remarks]
         for line in (f"{run.run_id}: {run.evidence}", *told):
             print(one_line(line), file=sys.stderr)
     encoded = [run for run in (store(received, workplace) for received in runs) if run]

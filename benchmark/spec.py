@@ -31,6 +31,9 @@ MOST_LETTERS = 180  # of a file's name, before what tells it from others
 # their weights gave again here; told by somebody. What is weaker stands earlier in the alphabet.
 CLAIMED, MEASURED, RECOMPUTED, VERIFIED = "claimed", "measured", "recomputed", "verified"
 EVIDENCE = (CLAIMED, MEASURED, RECOMPUTED, VERIFIED)
+# What the remarks on codes hold that no encoder gives; a row with such remarks leads nothing.
+AS_LABELS = "all but exactly, as made of labels"
+APART = "as labels or noise do and no encoder does"
 SUBMITTED = "submitted"  # in place of a preset, of runs whose codes somebody sent; of mere claims it is "claimed"
 
 Setting = float | str  # a hyperparameter's value
@@ -120,6 +123,11 @@ class RunSpec:
     def run_id(self) -> str:
         """A name to read, ended by the SHA-256 of the canonical JSON: `betavae-beta4-dsprites-quick-s0-3f9c...`."""
         return name_run(self.to_dict())
+
+
+def is_doubted(remarks: str) -> bool:
+    """Whether remarks say that codes are labels, or tell equal images apart, so that they are no contender's."""
+    return AS_LABELS in remarks or APART in remarks
 
 
 def name_run(stored: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from benchmark import datasets
 from benchmark.plugins import scored_by_other_code, trained_by_other_code
 from benchmark.report.statistics import mean_intervals
 from benchmark.report.worth import ORACLE, PARTS, interquartile_means, normalise_scores, worth_of_ranks
-from benchmark.spec import CLAIMED, MEASURED, format_settings, labels_of
+from benchmark.spec import CLAIMED, MEASURED, format_settings, is_doubted, labels_of
 from benchmark.storage.store import RunFolder, open_atomically, stored_runs
 from metrics.base import WIDE
 from metrics.generalisation import DECLARED
@@ -188,7 +188,7 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     one_each["other"] = one_each["stale"].str.contains(OTHER_CODE)
     key = [*CONFIGURATION, "versions"]
     rows = one_each.groupby([*key, "other"], observed=True)
-    kept = {"seeds": "sum", "failed": "sum", "stale": "max", "evidence": "min", "remarks": "max"}
+    kept = {"seeds": "sum", "failed": "sum", "stale": "max", "evidence": "min", "remarks": _join_remarks}
     table = rows.agg(kept | dict.fromkeys(COUNTED, "max"))
     table = table.reset_index().astype(dict.fromkeys({*key} & {*TEXTS}, "str"))
     table["current"] = _are_current(table) & (table["evidence"] != CLAIMED)
@@ -201,6 +201,11 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     table.insert(len(key), "rank", _overall_rank(table))
     table = _tell_worth(table.drop(columns=["current", "other"]), runs, shown)
     return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions", "stale"], ignore_index=True)
+
+
+def _join_remarks(texts: pd.Series) -> str:
+    """The remarks of a row's runs, each once."""
+    return "; ".join(dict.fromkeys(remark for text in texts.unique() if text for remark in text.split("; ")))
 
 
 def _are_current(table: pd.DataFrame) -> pd.Series:
@@ -244,7 +249,8 @@ def _tell_worth(table: pd.DataFrame, runs: pd.DataFrame, shown: pd.DataFrame) ->
     """The table with what its ranks are worth beside them."""
     scored = shown[shown["direction"] != 0].dropna(subset=["value", "metric_version"])  # claims have none
     ranks, blocks = table.filter(regex="(^|_)rank$"), table.groupby(BLOCK).ngroup()
-    worth = worth_of_ranks(ranks, scored, blocks, table["method"] == ORACLE)
+    oracle = (table["method"] == ORACLE) | table["remarks"].map(is_doubted).astype(bool)
+    worth = worth_of_ranks(ranks, scored, blocks, oracle)
     rows = scored.drop_duplicates("run").astype({"run": "str"}).set_index("run")["row"]
     worth["iqm"] = interquartile_means(normalise_scores(runs), rows, ranks, blocks)
     columns = [*table, *worth]

@@ -16,17 +16,20 @@ from markupsafe import Markup
 import methods
 import metrics
 from benchmark.report import page_plots
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION, short_labels
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION
 from benchmark.report.page_figures import METRIC_TOLD, draw_beta_vae_score
 from benchmark.report.page_panels import Panel, Shared, panels_of
 from benchmark.report.page_pictures import Look
 from benchmark.report.page_plots import Plot
 from benchmark.report.page_tables import (
+    MISSING,
+    PARTS,
     Leader,
     Table,
     board_table,
     declared_by,
     leaders_by,
+    marked_labels,
     number_of,
     other_tables,
     plain_table,
@@ -35,7 +38,9 @@ from benchmark.report.page_tables import (
     tell_leader,
 )
 from benchmark.report.reported import PAPERS, reported_numbers
-from benchmark.report.story import IN_USE, latents_in_use, rows_by_beta
+from benchmark.report.story import IN_USE, latents_in_use, scored_by_beta
+from benchmark.report.worth import ORACLE
+from benchmark.spec import CLAIMED, is_doubted
 from benchmark.storage.store import open_atomically
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -86,6 +91,8 @@ class Block:
     steps: str
     facts: str
     sentence: str
+    oracle: bool
+    doubted: bool
     story: Story | None
     leaders: Sequence[Leader]
     ranks: Markup
@@ -95,6 +102,11 @@ class Block:
     tables: Sequence[Table]
     panels: Sequence[Panel]
     failed: Sequence[tuple[str, str]]
+
+    @property
+    def data(self) -> str:
+        """The data set, with its world where it has one."""
+        return f"{self.dataset} {self.world}".strip()
 
 
 def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Path:
@@ -124,6 +136,8 @@ def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mappi
         damaged=[*zip(damaged["run"].astype("str"), damaged["reason"].astype("str"), strict=True)],
         methods=sorted({panel.method for block in blocks for panel in block.panels}),
         datasets=names,
+        worlds=sorted({block.data for block in blocks}),
+        parts=PARTS,
         presets=sorted({block.preset for block in blocks}),
         across=plain_table("Over data sets", across) if len(across) else None,
         coverage=plain_table("Share of intervals that hold, by seeds", pd.read_csv(COVERAGE)),
@@ -219,9 +233,10 @@ def _block(
 ) -> Block:
     dataset, source, preset, steps, _ = runs[BLOCK].iloc[0]
     dataset, _, world = dataset.partition(" ")
+    reported = "" if world else dataset  # papers report nothing of a world
     one_each = runs.drop_duplicates("run")
     scored = runs[(runs["state"] == "finished") & (runs["metric"] != "")]
-    rows = rows.assign(label=short_labels(rows), target=[f"{name}-c{number}" for number in range(len(rows))])
+    rows = rows.copy().assign(label=marked_labels(rows), target=[f"{name}-c{number}" for number in range(len(rows))])
     panels = panels_of(shared, one_each, rows)
     headlines = _headlines(runs)
     seeds = one_each["seed"].nunique()
@@ -234,18 +249,24 @@ def _block(
         source=source,
         preset=preset,
         steps=f"{steps:,}",
-        facts=f"{len(one_each):,} runs, {len(rows):,} configurations, {seeds} seed{'s' * (seeds > 1)}",
-        sentence=tell_leader(leaders),
+        facts=", ".join(map(_count, (len(one_each), len(rows), seeds), ("run", "configuration", "seed"))),
+        sentence=tell_leader(leaders, len(rows) > 0 and bool((rows["evidence"] == CLAIMED).all())),
+        oracle=ORACLE in {*rows["method"]},
+        doubted=bool(rows["remarks"].map(is_doubted).any()),
         story=_story(scored, rows, {panel.id: panel for panel in panels}),
         leaders=leaders,
         ranks=page_plots.draw_ranks(rows),
-        board=board_table("Every configuration", rows, dataset),
-        chosen=_chosen(tables.get("chosen", rows.iloc[:0]), rows, dataset),
+        board=board_table("Every configuration", rows, reported),
+        chosen=_chosen(tables.get("chosen", rows.iloc[:0]), rows, reported),
         plots=page_plots.draw_plots(scored, rows, headlines, tables),
         tables=other_tables(tables),
         panels=panels,
         failed=[(str(run), str(reason)) for run, reason in zip(failed["run"], failed["reason"], strict=True)],
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _headlines(runs: pd.DataFrame) -> dict[str, int]:
@@ -264,7 +285,7 @@ def _chosen(chosen: pd.DataFrame, rows: pd.DataFrame, dataset: str) -> Table | N
     targets = dict(zip(rows[own].itertuples(index=False, name=None), rows["target"], strict=True))
     found = [targets.get(row, "") for row in chosen[own].itertuples(index=False, name=None)]
     caption = "Each method at the configuration that half of the seeds chose, scored by the other half"
-    return board_table(caption, chosen.assign(target=found), dataset)
+    return board_table(caption, chosen.copy().assign(target=found), dataset)
 
 
 # --- what beta does ----------------------------------------------------------------------------------
@@ -272,9 +293,9 @@ def _chosen(chosen: pd.DataFrame, rows: pd.DataFrame, dataset: str) -> Table | N
 
 def _story(scored: pd.DataFrame, board: pd.DataFrame, panels: Mapping[str, Panel]) -> Story | None:
     """What beta buys and costs, of the method that it is told of; None where no method has runs at two betas."""
-    rows = rows_by_beta(board).reset_index(drop=True)
-    names = [name for name in GAINS if f"{name}_mean" in rows and rows[f"{name}_n"].any()]
-    if len(rows) < 2 or not names or "reconstruction_mean" not in rows:
+    rows, names = scored_by_beta(board, GAINS)
+    rows = rows.reset_index(drop=True)
+    if len(rows) < 2:
         return None
     best = int(rows[[f"{name}_mean" for name in names]].mean(axis=1).to_numpy().argmax())
     method = str(rows["method"].iloc[0])
@@ -317,6 +338,8 @@ def _tell_story(rows: pd.DataFrame, names: Sequence[str], best: int, used: pd.Da
 
 def _tell_change(one: float, other: float) -> str:
     texts = [show(number_of(value)) for value in (one, other)]
+    if MISSING in texts:
+        return "not known"
     if texts[0] == texts[1]:
         return f"still {texts[0]}"
     return f"{'up' if other > one else 'down'} from {texts[0]} to {texts[1]}"

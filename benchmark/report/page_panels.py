@@ -40,6 +40,7 @@ class Panel:
     """All that is known of a configuration.
 
     Attributes:
+        by: who sent it, and the paper.
         settings: each hyperparameter's name, value and meaning.
         protocol: names and values of what it was trained by.
     """
@@ -49,6 +50,7 @@ class Panel:
     label: str
     about: str
     told: str
+    by: str
     settings: Sequence[tuple[str, str, str]]
     protocol: Sequence[tuple[str, str]]
     specification: str
@@ -100,13 +102,14 @@ def _panel(shared: Shared, row: Mapping[str, Any], runs: pd.DataFrame, pictured:
     method = str(row["method"])
     rank, between = rank_of(row)
     told = [f"rank {rank}{f' ({between})' if between else ''}", f"{len(finished)} of {len(runs)} runs finished"]
-    protocol = specification.get("protocol", {})
+    protocol, sent = (specification.get(name, {}) for name in ("protocol", "submission"))
     return Panel(
         id=row["target"],
         method=method,
         label=" ".join(filter(None, [method, row["hyperparameters"], row["versions"]])),
         about=first_line(methods.REGISTRY[method].__doc__) if method in methods.REGISTRY else "",
         told=", ".join(filter(None, [*told, marks_of(row)])),
+        by=": ".join(str(sent[key]) for key in ("who", "paper") if sent.get(key)),
         settings=_settings(method, specification.get("hyperparameters", {})),
         protocol=[(name, _flat(value)) for name, value in protocol.items()],
         specification=json.dumps({k: v for k, v in specification.items() if k != "seed"}, indent=1),

@@ -14,6 +14,7 @@ from benchmark.report.page_figures import Cell, Matrix, Stack, draw_matrix, draw
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.encoding import load_again
 from benchmark.scoring.pictures import TRAVERSED, in_colours
+from benchmark.spec import CLAIMED
 from benchmark.storage.store import RunFolder
 from metrics.base import WIDE
 from metrics.information import bin_codes, entropy, mutual_information
@@ -87,11 +88,14 @@ def look_at(folder: RunFolder, seed: int, factors: Factors, pictured: bool) -> L
         pictured: whether it has its pictures on the page.
     """
     missing: list[str] = []
+    sent = "submission" in folder.read_json("spec.json")
     known = _information(folder, factors, missing) if pictured else None
     names, shares = known or ((), np.zeros((0, 0)))
     kl = _kl_per_latent(folder)
     pictures = folder.read_arrays("pictures.npz") if pictured else {}
-    if not pictured:
+    if sent:
+        missing.append("Somebody sent it, and no pictures.")
+    elif not pictured:
         missing.append("Pictures are shown of some configurations only, the best among them.")
     elif not pictures:
         missing.append("No pictures of its runs are stored: the method cannot decode, or they were not kept.")
@@ -99,7 +103,7 @@ def look_at(folder: RunFolder, seed: int, factors: Factors, pictured: bool) -> L
     order = sorted(range(len(moved)), key=lambda j: (-_nats(kl, j), -_best(shares, j), j))
     used = [j for j in order if not kl or _nats(kl, j) >= IN_USE][:MOST_LATENTS]
     latents = [_latent(j, moved[j], kl, names, shares) for j in used]
-    if not kl:
+    if not kl and not sent:
         missing.append("It has no KL per latent: its codes are no distributions.")
     return Look(
         latents,
@@ -173,13 +177,14 @@ def draw_kl(kl: Sequence[float], seed: int) -> Markup:
 def _information(folder: RunFolder, factors: Factors, missing: list[str]) -> tuple[tuple[str, ...], np.ndarray] | None:
     """Names of factors, and the share of each one's entropy that each latent tells (D, K)."""
     stored = folder.read_arrays("codes.npz")
+    spec = folder.read_json("spec.json")
     if not stored:
-        missing.append("What its latents know is not shown: its codes were not kept.")
+        if spec.get("preset") != CLAIMED:
+            missing.append("What its latents know is not shown: its codes were not kept.")
         return None
     if stored["codes"].shape[1] > WIDE:
         missing.append("What its latents know is not shown: it has as many codes as pixels.")
         return None
-    spec = folder.read_json("spec.json")
     key = (str(spec["dataset"]), str(spec["source"]), str(spec.get("world", "")))
     if key not in factors:
         factors[key] = load_again(folder, None)

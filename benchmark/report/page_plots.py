@@ -10,7 +10,6 @@ import pandas as pd
 from markupsafe import Markup
 
 from benchmark import datasets
-from benchmark.report.leaderboard import short_labels
 from benchmark.report.page_figures import (
     COLOURS,
     MARKS,
@@ -31,9 +30,10 @@ from benchmark.report.page_figures import (
     logarithmic_axis,
     show_share,
 )
-from benchmark.report.page_tables import number_of, rows_of
+from benchmark.report.page_tables import DOUBTED, marked_labels, number_of, rows_of
 from benchmark.report.statistics import on_frontier
 from benchmark.report.story import IN_USE
+from benchmark.spec import is_doubted
 
 SEVERAL = 6  # headlines that are drawn, of all that there are
 MOST_RANKED = 25  # rows whose rank intervals are drawn
@@ -63,7 +63,7 @@ def draw_plots(
         _against_beta(scored, rows, headlines),
         _trade_off(scored, rows, headlines),
         _agreement(tables.get("agreement", pd.DataFrame())),
-        _beats(tables.get("beats", pd.DataFrame()), headlines),
+        _beats(_mark_doubted(tables.get("beats", pd.DataFrame()), rows), headlines),
         _variance(tables.get("variance", pd.DataFrame())),
     ]
     return [plot for plot in found if plot is not None and plot.figures]
@@ -235,7 +235,7 @@ def _trades(runs: pd.DataFrame, name: str, prices: pd.Series, across: Callable[[
 def _frontier(rows: pd.DataFrame, name: str, direction: int, across: Callable[[float], float]) -> list[Point]:
     """The means of the configurations that no other both reconstructs and scores better than, the cheapest first."""
     means = [f"{name}_mean", "reconstruction_mean"]
-    own = rows.assign(label=short_labels(rows)).dropna(subset=means).sort_values("reconstruction_mean")
+    own = rows.assign(label=marked_labels(rows)).dropna(subset=means).sort_values("reconstruction_mean")
     own = own[on_frontier(own[means[0]].to_numpy() * direction)]
     points = zip(own["label"], own["reconstruction_mean"], own[means[0]], strict=True)
     return [
@@ -313,6 +313,19 @@ def _beats(table: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
         "Pointed at, a cell tells its 95% interval."
     )
     return Plot("Who beats whom", note, figures, folded=True)
+
+
+def _mark_doubted(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The table of pairs, the methods marked whose codes are no encoder's."""
+    own = rows[rows["remarks"].map(is_doubted).astype(bool)]
+    doubted = {*zip(own["method"], own["hyperparameters"], strict=True)}
+    if table.empty or not doubted:
+        return table
+    named = {}
+    for name, settings in (("method", "hyperparameters"), ("other", "other_hyperparameters")):
+        pairs = zip(table[name].astype("str"), table[settings].astype("str"), strict=True)
+        named[name] = [f"{pair[0]}{DOUBTED}" if pair in doubted else pair[0] for pair in pairs]
+    return table.assign(**named)
 
 
 def _draw_beats(name: str, table: pd.DataFrame) -> Iterator[Markup]:

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 import metrics
-from benchmark.report.leaderboard import BLOCK
+from benchmark.report.leaderboard import BLOCK, short_labels
 from benchmark.report.reported import Reported, reported_numbers, reported_of
 from benchmark.report.worth import ORACLE
-from benchmark.spec import MEASURED
+from benchmark.spec import MEASURED, is_doubted
 from metrics import Metric, generalisation, udr
 
 FIRST = (  # of the columns, shown from the start
@@ -27,8 +27,16 @@ FIRST = (  # of the columns, shown from the start
 BESIDE = ("kl", "active_latents")  # first of those by choice
 LOWER_IS_BETTER = ("reconstruction", "kl")  # of what is no metric
 NAMED = 6  # configurations that a sentence names
+ALONE = "nothing to compare it with"
+REPORTED = "what papers report, by protocols of their own: never ranked"
 FACTS = 2  # of papers, in a row
 MISSING = "-"
+DOUBTED = " (!)"  # after the label of a row whose codes are no encoder's
+PARTS = {  # of a world, in which a metric is measured
+    "correlated": "of what training draws, whose factors are correlated",
+    "seen": "of what training draws",
+    "unseen": "of combinations that training never draws, over the factors that vary there",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Leader:
-    """Who is best by one measure, and from whom the seeds do not tell it."""
+    """Who is best by one measure, and from whom the seeds do not tell it.
+
+    Attributes:
+        tied: labels and targets of the first of those; `more`: how many others there are.
+        shared: how many of them have the very same rank, who stand first.
+        untied: what is said where there is nobody.
+    """
 
     measure: str
     note: str
@@ -83,6 +97,8 @@ class Leader:
     rank: str
     tied: Sequence[tuple[str, str]]
     more: int
+    shared: int
+    untied: str
 
 
 @dataclass(frozen=True)
@@ -141,11 +157,21 @@ def marks_of(row: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, [evidence, row["remarks"], f"stale: {row['stale']}" if row["stale"] else ""]))
 
 
+def marked_labels(rows: pd.DataFrame) -> list[str]:
+    """Each row's short label, marked where its codes are no encoder's."""
+    pairs = zip(short_labels(rows), rows["remarks"], strict=True)
+    return [f"{label}{DOUBTED}" if is_doubted(remarks) else label for label, remarks in pairs]
+
+
 # --- the leaderboard ---------------------------------------------------------------------------------
 
 
 def board_table(caption: str, rows: pd.DataFrame, dataset: str) -> Table:
-    """The leaderboard's rows: first the few columns that say most, the others by choice."""
+    """The leaderboard's rows: first the few columns that say most, the others by choice.
+
+    Args:
+        dataset: of whose images papers report numbers; empty for none.
+    """
     names = [str(name).removesuffix("_mean") for name in rows if str(name).endswith("_mean")]
     names = [name for name in names if rows[f"{name}_n"].any()]
     first = [name for name in FIRST if name in names]
@@ -161,7 +187,7 @@ def board_table(caption: str, rows: pd.DataFrame, dataset: str) -> Table:
             if "iqm" in rows
             else []
         ),
-        Column("reported", "what papers report, by protocols of their own: never ranked", numeric=False),
+        *([Column("reported", REPORTED, numeric=False)] if dataset else []),
         *(Column(name, _note(name), first=False) for name in rest),
     ]
     records = rows_of(rows)
@@ -179,7 +205,7 @@ def _row(row: Mapping[str, Any], first: Sequence[str], rest: Sequence[str], data
         Cell(str(seeds), float(seeds), f"{failed} failed" if failed else ""),
         *(_score_cell(row, name) for name in first),
         *([Cell(show(number_of(row["iqm"])), _sorted_by(row["iqm"]))] if "iqm" in row else []),
-        _reported_cell(dataset, row["method"], row["hyperparameters"]),
+        *([_reported_cell(dataset, row["method"], row["hyperparameters"])] if dataset else []),
         *(_score_cell(row, name) for name in rest),
     ]
     return Row(cells, row["method"])
@@ -212,14 +238,18 @@ def _reported_target(each: Reported) -> str:
 
 def _note(name: str) -> str:
     """What a column is, in a line, and which way is better."""
-    if name in LOWER_IS_BETTER:
-        return "nats an image, on the rows that test; less is better"
-    base, _, value = name.partition("@")[0].partition(".")
+    plain, _, at = name.partition("@")
+    part, _, of_part = at.partition(".")
+    where = f", {PARTS[part]}" if part in PARTS else ""
+    if plain in LOWER_IS_BETTER:
+        return f"nats an image, {PARTS.get(part, 'on the rows that test')}; less is better"
+    base, _, value = plain.partition(".")
     metric = _metrics().get(base.partition("[")[0])
     if metric is None:
         return ""
     better = "more is better" if metric.higher_is_better else "less is better"
-    return f"{first_line(metric.function.__doc__)}{f' ({value})' if value else ''} {better}."
+    told = value or of_part
+    return f"{first_line(metric.function.__doc__)}{f' ({told})' if told else ''} {better}{where}."
 
 
 # --- who leads ---------------------------------------------------------------------------------------
@@ -230,13 +260,17 @@ def leaders_by(rows: pd.DataFrame, metric: str) -> Iterator[Leader]:
     name = f"{metric}_" if metric else ""
     if f"{name}rank" not in rows:
         return
-    ranked = rows[rows[f"{name}rank"].notna() & (rows["method"] != ORACLE)]
+    doubted = rows["remarks"].map(is_doubted).astype(bool)
+    ranked = rows[rows[f"{name}rank"].notna() & (rows["method"] != ORACLE) & ~doubted]
     ranked = ranked.sort_values([f"{name}rank", "rank", "method", "hyperparameters"])
     if ranked.empty:
         return
     (first,) = rows_of(ranked.head(1))
     others = ranked.iloc[1:]
-    others = others[others[f"{name}tied"] == 1] if f"{name}tied" in others else others.iloc[:0]
+    shared = others[f"{name}rank"] == first[f"{name}rank"]
+    others = others[shared | (others.get(f"{name}tied", shared) == 1).fillna(False)]
+    told = f"{name}rank_low" in ranked and ranked[f"{name}rank_low"].notna().any()
+    untied = "nobody is known to tie" if told else "one seed a row tells nothing apart"
     tied = [*zip(others["label"], others["target"], strict=True)]
     mean, low, high = (number_of(first.get(f"{metric}_{part}")) if metric else nan for part in ("mean", "low", "high"))
     rank, between = rank_of(first, name)
@@ -250,17 +284,29 @@ def leaders_by(rows: pd.DataFrame, metric: str) -> Iterator[Leader]:
         f"{rank} ({between})" if between else rank,
         tied[:NAMED],
         max(0, len(tied) - NAMED),
+        int(shared.sum()),
+        untied if len(ranked) > 1 else ALONE,
     )
 
 
-def tell_leader(leaders: Sequence[Leader]) -> str:
-    """Who leads overall, in a sentence."""
+def tell_leader(leaders: Sequence[Leader], claimed: bool = False) -> str:
+    """Who leads overall, in a sentence; `claimed`: nothing but claims is there to lead."""
     overall = next((leader for leader in leaders if leader.measure == "overall"), None)
+    if overall is None and claimed:
+        return "All scores here are claimed, numbers without codes, and so unranked."
     if overall is None:
         return (
             "No configuration here has a rank: either nothing finished, or scores of several versions do not compare."
         )
     count = len(overall.tied) + overall.more
+    if overall.untied == ALONE:
+        return f"{overall.name} is alone: there is {ALONE}."
+    if overall.shared:
+        named = [name for name, _ in overall.tied[: overall.shared]]
+        named += [f"{overall.shared - len(named)} more"] * (overall.shared > len(named))
+        rest = f"; the seeds there are do not tell them from {count - overall.shared} more"
+        shares = f"{overall.name} shares its rank by the mean of the metrics' ranks with {', '.join(named)}"
+        return f"{shares}{rest if count > overall.shared else ''}."
     if not count:
         return f"{overall.name} leads by the mean of the metrics' ranks."
     many = f"{count} other configurations" if count > 1 else "one other configuration"

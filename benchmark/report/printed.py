@@ -11,7 +11,7 @@ from rich.table import Table as TextTable
 
 from benchmark.report.leaderboard import BLOCK, short_labels
 from benchmark.report.worth import ORACLE
-from benchmark.spec import MEASURED
+from benchmark.spec import MEASURED, is_doubted
 
 SHORT = {  # names of the columns that are shown first, in this order
     "reconstruction": "recon",
@@ -29,7 +29,7 @@ OF_PARTS = ("generalisation@", "reconstruction@")  # of a world, shown beside th
 TOLD = ("beta_vae_score", "mig", "dci", "dci_fast")  # metrics of which it is told how many seeds they need
 MOST_ROWS = 40
 MOST_NAMED = 5  # of a tie
-TIED = "*"
+TIED, ODD = "*", "(!)"
 BETWEEN = 2  # spaces between columns
 LABEL_WIDTH = 44  # beyond which a label takes another line
 WITH_INTERVALS = 7  # columns of scores that are worth more than intervals beside fewer
@@ -79,10 +79,11 @@ def _each(rows: pd.DataFrame) -> Iterator[pd.Series]:
 
 
 def _labels(board: pd.DataFrame) -> list[str]:
-    """Each row's method, what tells it from the method's other rows, how it is known, and whether it is stale."""
+    """Each row's method, what tells it from the method's other rows, how it is known, whether it is odd, or stale."""
     known = ["" if text == MEASURED else f"({text})" for text in board["evidence"]]
     stale = [f"(stale: {text})" if text else "" for text in board["stale"]]
-    told = zip(short_labels(board), board["versions"], known, stale, strict=True)
+    odd = [ODD if text else "" for text in board["remarks"]]
+    told = zip(short_labels(board), board["versions"], known, odd, stale, strict=True)
     return [" ".join(filter(None, parts)) for parts in told]
 
 
@@ -154,14 +155,17 @@ def _legend(cells: Mapping[str, Sequence[str]], columns: int, rows: pd.DataFrame
     if any("[" in cell for own in cells.values() for cell in own):
         told.append("means [95% intervals]")
     told += [f"{TIED}: not told from the best" for _ in range(any(_is_tied(row) for row in _each(rows)))]
+    told += [f"{ODD}: see remarks" for _ in range(bool(rows["remarks"].ne("").any()))]
     told += [f"{_short(name)}: {name}" for name in cells if _short(name) != name]
     told += [f"{columns - len(cells)} columns more: leaderboard.csv" for _ in range(len(cells) < columns)]
     return "; ".join(told)
 
 
 def _contenders(board: pd.DataFrame) -> pd.DataFrame:
-    """The ranked rows in order, without that of the true factors."""
-    return board[board["rank"].notna() & (board["method"] != ORACLE)].sort_values("rank", kind="stable")
+    """The ranked rows in order, without that of the true factors and those whose codes are no encoder's."""
+    doubted = board["remarks"].map(is_doubted).astype(bool)
+    own = board[board["rank"].notna() & (board["method"] != ORACLE) & ~doubted]
+    return own.sort_values("rank", kind="stable")
 
 
 def _who_leads(board: pd.DataFrame) -> str:

@@ -29,7 +29,7 @@ PAPERS = {
         "disentangling GANs",
         "table 1",
         "The published dSprites; the authors' own metric code, training budgets and GANs; DCI by another predictor "
-        "than `dci_fast`; the MIG of beta-TCVAE leaves shape out.",
+        "than `dci_fast`; the MIG of beta-TCVAE leaves shape out; InfoGAN is its InfoGAN (modified).",
     ),
     "fdae2024": Paper(
         "Wu and Zheng 2024, Factorized diffusion autoencoder for unsupervised disentangled representation learning "

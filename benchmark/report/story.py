@@ -1,5 +1,6 @@
 """One figure that says what beta buys and what it costs: traversals beside the scores, and the price below them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,8 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
 
     The best beta is that of the highest mean of the scores that are drawn. None where no method has runs at two betas.
     """
-    summary = rows_by_beta(board)
-    names = [name for name in SCORES if f"{name}_mean" in summary and summary[f"{name}_n"].any()]
-    if len(summary) < 2 or not names or "reconstruction_mean" not in summary:
+    summary, names = scored_by_beta(board, SCORES)
+    if len(summary) < 2:
         return None
     best = int(np.argmax(summary[[f"{name}_mean" for name in names]].mean(axis=1)))
     shown = sorted({0, best, len(summary) - 1})
@@ -73,6 +73,15 @@ def rows_by_beta(board: pd.DataFrame) -> pd.DataFrame:
         return rows.iloc[:0]
     method = TOLD if TOLD in counts else counts.idxmax()
     return rows[rows["method"] == method].sort_values(["beta_mean", "rank"]).drop_duplicates("beta_mean")
+
+
+def scored_by_beta(board: pd.DataFrame, scores: Iterable[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Those of `rows_by_beta` that have a reconstruction and all of the scores that any has, and the scores' names."""
+    rows = rows_by_beta(board)
+    names = [name for name in scores if f"{name}_mean" in rows and rows[f"{name}_n"].any()]
+    if not names or "reconstruction_mean" not in rows:
+        return rows.iloc[:0], names
+    return rows.dropna(subset=[f"{name}_mean" for name in ("reconstruction", *names)]), names
 
 
 def _factors(block: pd.DataFrame) -> int | None:

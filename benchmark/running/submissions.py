@@ -9,8 +9,9 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from benchmark.running.execution import Encoded, Workplace
 from benchmark.scoring.encoding import PROBED_IMAGES, Rows, as_table
 from benchmark.scoring.fixed_rows import fixed_images, fixed_rows, rows_digest, version_of
 from benchmark.scoring.scrutiny import ALIKE, LIMITS, Finding, scrutinise
-from benchmark.spec import CLAIMED, RECOMPUTED, SUBMITTED, VERIFIED, chosen_metrics, find_method, name_run
+from benchmark.spec import CLAIMED, EVIDENCE, RECOMPUTED, SUBMITTED, VERIFIED, chosen_metrics, find_method, name_run
 from benchmark.storage.store import RunFolder, run_folder, stored_runs
 from benchmark.training.pack import callable_networks
 from methods.base import hyperparameters_of, structure_of
@@ -40,9 +41,12 @@ from metrics.base import WIDE
 LONGEST = 300  # characters of a text
 GREATEST = 10**9  # of a whole number
 MOST_LATENTS = 4096
+NEAR = ALIKE**2 / 2  # that the correlation of two codes lacks of 1, so far apart
+COMPARED = 1_000  # rows, of two seeds
 STRAYED = 1e-3  # of all codes, that may differ by more than `ALIKE` where weights give them again
 SEED = r"(?:-(0|[1-9][0-9]{0,8}))?"  # in a file's name
 FILES = {"codes": re.compile(rf"codes{SEED}\.npz"), "encoder": re.compile(rf"encoder{SEED}\.safetensors")}
+SAME = ("method", "dataset", "source", "preset", "hyperparameters")  # of a submission's seeds
 NAMED = "hyperparameters.groups is where `groups` of spec.json stands in the tables; call it otherwise"
 
 
@@ -58,6 +62,7 @@ class Received:
         rows, table: the fixed rows and their codes, as they are scored; None of a claim.
         findings: what was found of the codes as they were sent.
         notes: what else is worth knowing, a sentence each.
+        dropped: runs that stand in the output folder, of seeds that are not sent any more.
     """
 
     spec: Mapping[str, Any]
@@ -68,6 +73,7 @@ class Received:
     table: Table | None = None
     findings: Sequence[Finding] = ()
     notes: Sequence[str] = ()
+    dropped: Sequence[str] = ()
 
     @property
     def run_id(self) -> str:
@@ -179,12 +185,24 @@ def receive(folder: Path, name: str, out: Path, data_dir: Path | None) -> list[R
     dataset = datasets.load(told["dataset"], "cpu", data_dir)
     _refuse_other_data(folder, told, dataset)
     _refuse_taken(out, name, _identity(told))
+    _refuse_marked(name)
     if not codes:
-        return [_receive_claim(folder, name, told, dataset)]
-    return [
+        return _drop_others([_receive_claim(folder, name, told, dataset)], out)
+    runs = [
         _receive_codes(folder, name, told | {"seed": seed}, dataset, path, weights.get(seed))
         for seed, path in codes.items()
     ]
+    _refuse_alike(runs, [*codes.values()])
+    return _drop_others(runs, out)
+
+
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Name the file in what is raised of what it holds."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(one_line(f"{path}: {error}")) from error
 
 
 def _identity(told: Mapping[str, Any]) -> dict[str, str]:
@@ -260,10 +278,27 @@ def _refuse_taken(out: Path, name: str, identity: Mapping[str, str]) -> None:
     """Raise UsageError where another's runs stand under that name."""
     for folder in stored_runs(out):
         stored = folder.read_json("spec.json")
-        if stored.get("method") == name and stored.get("submission") != identity:
-            whose = stored.get("submission", {}).get("who")
-            told = f"by {whose}, {stored['submission'].get('method')}" if whose else "by a method"
-            raise UsageError(one_line(f"name {name!r} is taken in {out}, {told}; choose another."))
+        own = stored.get("submission", {})
+        if stored.get("method") == name and any(own.get(key) != identity[key] for key in ("who", "method")):
+            told = f"by {own['who']}, {own.get('method')}" if own.get("who") else "by a method"
+            remedy = f"choose another, or delete {folder.path} and its other runs"
+            raise UsageError(one_line(f"name {name!r} is taken in {out}, {told}; {remedy}."))
+
+
+def _refuse_marked(name: str) -> None:
+    """Raise UsageError where a name says what tables say of a row."""
+    marks = [mark for mark in (*(f"({evidence})" for evidence in EVIDENCE), "(!)", "(stale") if mark in name.lower()]
+    if marks:
+        raise UsageError(one_line(f"name is {name!r}; {marks[0]} is what tables say of a row, so choose another."))
+
+
+def _drop_others(runs: list[Received], out: Path) -> list[Received]:
+    """The runs, with the first those that stand there of the same name, data and hyperparameters and are not sent."""
+    first, *rest = runs
+    sent = {run.run_id for run in runs}
+    stored = [(folder.path.name, folder.read_json("spec.json")) for folder in stored_runs(out)]
+    alike = [run for run, spec in stored if all(spec.get(key) == first.spec[key] for key in SAME)]
+    return [replace(first, dropped=[run for run in alike if run not in sent]), *rest]
 
 
 def _stored_spec(
@@ -286,7 +321,8 @@ def _stored_spec(
 
 def _receive_claim(folder: Path, name: str, told: Mapping[str, Any], dataset: FactorDataset) -> Received:
     for metric, value in told["scores"].items():
-        chosen = chosen_metrics([metric])
+        with _blaming(folder / "spec.json"):
+            chosen = chosen_metrics([metric])
         if [*chosen] != [metric]:
             raise UsageError(one_line(f"{folder / 'spec.json'}: {metric} is several metrics; name each."))
         low, high = chosen[metric].range
@@ -302,12 +338,11 @@ def _receive_codes(
     rows = fixed_rows(dataset)
     sent = _read_codes(path, rows)
     codes = sent if weights is None else _encode_again(weights, told["weights"], sent, dataset, rows)
-    groups = read_groups(told["groups"]) if "groups" in told else None
-    try:
+    with _blaming(path):
         whole = as_table(sent, dataset, rows)
+    with _blaming(folder / "spec.json"):
+        groups = read_groups(told["groups"]) if "groups" in told else None
         table = as_table(codes, dataset, rows, groups)
-    except ValueError as error:
-        raise UsageError(one_line(f"{path}: {error}")) from error
     counts = {"train_rows": len(rows.train), "test_rows": len(rows.test), "rows": rows_digest(dataset, rows)}
     spec = _stored_spec(name, told, dataset, SUBMITTED, counts)
     return Received(
@@ -319,6 +354,24 @@ def _receive_codes(
         findings=scrutinise(sent.astype(np.float64), dataset, rows, whole, here=spec["source"] == dataset.source),
         notes=[grouped] if (grouped := table.tell_groups()) else [],
     )
+
+
+def _refuse_alike(runs: Sequence[Received], paths: Sequence[Path]) -> None:
+    """Raise UsageError where codes of two seeds are the same, whatever their order, signs and units."""
+    tables = [_some_rows(run.table) for run in runs if run.table is not None]
+    for (first, one), (second, other) in combinations(zip(paths, tables, strict=True), 2):
+        if one.shape == other.shape and (np.abs(one.T @ other).max(axis=1, initial=0) / len(one) > 1 - NEAR).all():
+            raise UsageError(
+                one_line(f"{first} and {second} hold the same codes, so that they are no seeds; send one of them.")
+            )
+
+
+def _some_rows(table: Table) -> np.ndarray:
+    """The codes of a thousand rows, as many as tell codes from others, standardised; those that vary."""
+    codes = np.concatenate([table.codes, table.codes_test])
+    codes = codes[:: max(1, len(codes) // COMPARED)]
+    spread = codes.std(0)
+    return ((codes - codes.mean(0)) / np.where(spread > 0, spread, 1))[:, spread > 0]
 
 
 def _read_codes(path: Path, rows: Rows) -> np.ndarray:
@@ -356,6 +409,8 @@ def _encode_again(
         UsageError: they are others, beyond rounding in half precision and on another device.
     """
     given = _encode(path, told, dataset, rows)
+    if not np.isfinite(given).all():
+        raise UsageError(f"{path} gives codes that are not finite; send the weights of a trained encoder.")
     if given.shape != codes.shape:
         raise UsageError(f"{path} gives {given.shape[1]} codes, and there are {codes.shape[1]} in the file of codes.")
     # Half precision has eleven bits of a number however large it is; what varies little is told by the others' noise.
@@ -408,9 +463,17 @@ def _load_networks(path: Path, built: Mapping[str, nn.Module]) -> nn.ModuleDict:
 def store(received: Received, workplace: Workplace) -> Encoded | None:
     """Keep a run of a submission in a folder like any other's, in place of what was sent of it before.
 
+    Runs of seeds that are not sent any more are removed.
+
     Returns:
         What is left to be scored; None of a claim, which is finished.
     """
+    for dropped in received.dropped:
+        old = run_folder(workplace.out, dropped)
+        with ExitStack() as locks:
+            if old.lock(locks, True, isolation.interrupted):
+                old.clear()
+                old.path.rmdir()
     folder = run_folder(workplace.out, received.run_id)
     with ExitStack() as locks:
         folder.lock(locks, True, isolation.interrupted)

@@ -14,6 +14,7 @@ from benchmark.datasets.base import FactorDataset
 from benchmark.errors import UsageError
 from benchmark.scoring.encoding import Rows
 from benchmark.scoring.fixed_rows import fixed_images
+from benchmark.spec import APART, AS_LABELS
 from metrics import Table
 from metrics.base import WIDE
 
@@ -21,6 +22,7 @@ ROUNDING = 1e-5  # of what two codes share, that they lack of all
 EXACT = 1e-4  # of a code's variance, that factors leave: half precision leaves less, networks a hundredth or more
 ALIKE = 1e-2  # standard deviations within which codes are equal
 MOST_VALUES = 1_000  # of all factors together, of which a code's sum of functions is fitted
+LEAST_VALUES = 4  # of a code; one of fewer, as of a quantiser, may well be a function of the factors
 MOST_BINS, MOST_COLUMNS = 20, 400  # of codes, from which factors are told
 GAP = 0.1  # of a factor told better on training rows than on test rows, beside what few rows make of it
 CHANCE = 0.02  # of a factor, that codes of shuffled rows may be behind
@@ -31,8 +33,8 @@ LIMITS = {
     "copied codes": "Finds codes that are another, moved and scaled; metrics that compare the best two codes see them.",
     "equal rows": "Finds codes that were repeated; of quantised or collapsed ones it is no fault.",
     "labels": "Finds codes that are sums of functions of the factors, as true factors, in whatever units or mixed "
-    "linearly, are and networks' codes are not. Codes that are labels and a little noise pass; a measurement made by "
-    "hand, such as an outline's middle, may not.",
+    "linearly, are and networks' codes are not. Codes that are labels and a little noise pass, and so do "
+    "codes of fewer than four values; a measurement made by hand, such as an outline's middle, may not.",
     "equal images": "Finds codes that tell apart images that are equal pixel for pixel, as only labels or noise can. "
     "Looks at what few pairs of equal images the rows hold; where there are none it shows nothing.",
     "order of rows": "Finds codes that tell no more of their rows than of others: in another order, most likely.",
@@ -111,14 +113,14 @@ def _find_labels(table: Table) -> tuple[str, str]:
         return "not looked at: no factors, or too many values of them for so many rows", ""
     inputs, inputs_test = (_one_hot(factors, values) for factors in (table.factors, table.factors_test))
     mean, spread = table.codes.mean(0), table.codes.std(0)
-    varies = np.flatnonzero(spread > 0)
+    varies = np.array([j for j, code in enumerate(table.codes.T) if len(np.unique(code)) >= LEAST_VALUES], int)
     targets, targets_test = (
         ((codes - mean) / np.where(spread > 0, spread, 1))[:, varies] for codes in (table.codes, table.codes_test)
     )
     weights = np.linalg.lstsq(inputs, targets, rcond=None)[0]
     left = ((targets_test - inputs_test @ weights) ** 2).mean(0)
     made = varies[left < EXACT]
-    remark = f"{_name_codes(made)} follows from the factors all but exactly, as made of labels" if len(made) else ""
+    remark = f"{_name_codes(made)} follows from the factors {AS_LABELS}" if len(made) else ""
     return (
         f"{len(made)} of {table.codes.shape[1]}; of the nearest {left.min(initial=1.0):.2g} of the variance is left",
         remark,
@@ -211,7 +213,7 @@ def _compare_equal_images(codes: np.ndarray, dataset: FactorDataset, rows: Rows,
     apart = np.abs(codes[pairs[:, 0]] - codes[pairs[:, 1]]) > ALIKE * codes.std(0)
     differ = int(apart.any(1).sum())
     found = f"{differ} of {len(pairs)} pairs of equal images"
-    return found, f"codes tell apart {found}, as labels or noise do and no encoder does" if differ else ""
+    return found, f"codes tell apart {found}, {APART}" if differ else ""
 
 
 def _standardise(codes: np.ndarray) -> np.ndarray:
