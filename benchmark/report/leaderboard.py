@@ -188,7 +188,13 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     one_each["other"] = one_each["stale"].str.contains(OTHER_CODE)
     key = [*CONFIGURATION, "versions"]
     rows = one_each.groupby([*key, "other"], observed=True)
-    kept = {"seeds": "sum", "failed": "sum", "stale": "max", "evidence": "min", "remarks": _join_remarks}
+    kept: dict[str, Any] = {
+        "seeds": "sum",
+        "failed": "sum",
+        "stale": "max",
+        "evidence": "min",
+        "remarks": _join_remarks,
+    }
     table = rows.agg(kept | dict.fromkeys(COUNTED, "max"))
     table = table.reset_index().astype(dict.fromkeys({*key} & {*TEXTS}, "str"))
     table["current"] = _are_current(table) & (table["evidence"] != CLAIMED)

@@ -157,9 +157,7 @@ def test_what_weights_give_is_scored_and_not_what_was_sent(send, mini, tmp_path)
 
 def test_seeds_have_weights_of_their_own(send, model, tmp_path):
     networks, codes = model
-    store(
-        send({"codes-0": codes, "codes-1": codes**2}, {"encoder-0.safetensors": networks}, weights=WEIGHTS), tmp_path
-    )
+    store(send({"codes-0": codes, "codes-1": codes**2}, {"encoder-0.safetensors": networks}, weights=WEIGHTS), tmp_path)
     assert rows_of(tmp_path, "runs.csv").groupby("seed")["evidence"].first().tolist() == ["verified", "recomputed"]
     assert rows_of(tmp_path)["evidence"].tolist() == ["recomputed"]  # the weakest
 
