@@ -208,5 +208,5 @@ def _how_sure(board: pd.DataFrame, reliability: pd.DataFrame) -> str:
     fewest, most = board["seeds"].min(), board["seeds"].max()
     here = f"{most}" if fewest == most else f"{fewest} to {most}"
     if not told:
-        return f"To know: more seeds than the {here} here, or rows, say how many it takes."
+        return f"To know: {here} seeds of so few rows do not say how many seeds a sure order takes."
     return f"To know: seeds for ranks of reliability 0.9 are {', '.join(told)}; here {here}."

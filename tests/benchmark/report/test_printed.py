@@ -69,7 +69,7 @@ def test_three_lines_say_who_leads_at_what_price_and_how_sure_that_is():
 def test_what_is_not_known_is_not_said():
     alone = _printed(100, seeds=1)
     assert "so few seeds tell nothing apart" in alone
-    assert "To know: more seeds than the 1 here" in alone
+    assert "To know: 1 seeds of so few rows do not say" in alone
     assert "[" not in alone.split("n: seeds")[0]
     one = {("betavae", "beta=1"): 0.5}
     assert "Leads: betavae, alone." in _printed(100, means=one)
