@@ -263,7 +263,7 @@ def _tell_worth(table: pd.DataFrame, runs: pd.DataFrame, shown: pd.DataFrame) ->
     places = {name: place for place, name in enumerate(table)}
     beside = {name: places[re.sub(f"({'|'.join(PARTS)})$", "rank", name)] for name in worth.columns if name != "iqm"}
     order = sorted(columns, key=lambda name: places.get(name, beside.get(name, places["rank"])))
-    return pd.concat([table, worth], axis=1)[order]
+    return pd.concat([table, worth], axis=1)[order].copy()  # in one piece
 
 
 def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Series:

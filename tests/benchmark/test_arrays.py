@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import metrics
-from benchmark.arrays import read_groups
+from benchmark.arrays import read_csv, read_groups
 from benchmark.cli import main
 from benchmark.errors import UsageError
 
@@ -105,7 +105,7 @@ def test_groups_are_read():
         ("z0,shape", ["\x1b[31m,2"], r"z0 is '\x1b[31m' in line 2"),
         ("z0,shape,split", ["1,2,valid"], "split is 'valid' in line 2, where train or test is needed."),
         ("z0,shape", ["nan,1"] * 9, "codes holds nan"),
-        ("z0,shape", [], "codes has shape (0, 1)"),
+        ("z0,shape", [], "has no row below its header; a header and rows are needed."),
         ("z0,shape", ["1,0.5", "2,1"] * 9, "factors holds fractions"),
     ],
 )
@@ -148,7 +148,22 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
     for name in ("pickled.npy", "archive.npy", "text.npy", "none.npy"):
         assert f"{name} as an npy file of a plain array (" in _answer(capsys, tmp_path / name, factors)
     (tmp_path / "latin.csv").write_bytes("z0,größe\n1,2\n".encode("latin-1"))
-    (tmp_path / "empty.csv").write_text("\n\n")
     (tmp_path / "long.csv").write_text(f"z0,{'a' * 200_000}\n")
-    for name in ("latin.csv", "empty.csv", "long.csv", "none.csv"):
+    for name in ("latin.csv", "long.csv", "none.csv"):
         assert f"{name} as a csv file with a header (" in _answer(capsys, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty; a header and rows are needed."),
+        ("z0,shape\n", "has no row below its header; a header and rows are needed."),
+        ("z0,shape,split\n1,2,train\n", "split names no test row"),
+        ("z0,shape,split\n1,2,test\n", "split names no train row"),
+    ],
+)
+def test_tables_without_rows_say_so(tmp_path, text, message):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_csv(path)

@@ -1,5 +1,6 @@
 """What outsiders send: stored as a run like any other, with how its scores are known; what is wrong is one sentence."""
 
+import copy
 import csv
 import json
 import re
@@ -237,12 +238,14 @@ def test_names_from_outside_are_text(send, codes, tmp_path):
 
 def test_a_name_that_is_taken(send, codes, tmp_path):
     store(send({"codes": codes}), tmp_path)
-    with pytest.raises(ValueError, match=r"name \"Stranger's\" is taken in .*, by A. Stranger, random projections"):
+    with pytest.raises(
+        ValueError, match=r"name \"Stranger's\" is taken in .*, by A. Stranger, random .*or delete .*runs"
+    ):
         store(send({"codes": codes}, who="Another"), tmp_path)
     shutil.copytree("tests/data/golden/runs", tmp_path / "golden" / "runs")
     folder = next(stored_runs(tmp_path / "golden"))
     folder.write_json("spec.json", folder.read_json("spec.json") | {"method": "plugged"})
-    with pytest.raises(ValueError, match=r"name 'plugged' is taken in .*, by a method; choose another"):
+    with pytest.raises(ValueError, match=r"name 'plugged' is taken in .*, by a method; choose another, or delete"):
         store(send({"codes": codes}), tmp_path / "golden", "plugged")
 
 
@@ -261,6 +264,26 @@ def test_codes_too_many_to_keep(send, tmp_path):
     (folder,) = store(send({"codes": wide}), tmp_path)
     assert not folder.keeps_codes
     assert folder.finished
+
+
+def test_seeds_that_are_not_sent_any_more_are_removed(send, codes, tmp_path, capsys):
+    old = store(send({"codes-0": codes, "codes-1": codes**2}), tmp_path)
+    words = ["--name", "Stranger's", "--out", str(tmp_path), "--metrics", "mig", "--jobs", "1"]
+    assert main(["submit", str(send({"codes-0": codes}, paper="Stranger 2027")), *words]) == 0
+    told = capsys.readouterr().err
+    assert all(f"removed: {folder.path.name}, which is not sent any more" in told for folder in old)
+    assert [folder.read_json("spec.json")["seed"] for folder in stored_runs(tmp_path)] == [0]
+    assert not any(folder.path.exists() for folder in old)
+
+
+@pytest.mark.parametrize("kind", ["equal", "all but equal", "reordered", "negated"])
+def test_equal_codes_are_no_seeds(send, codes, tmp_path, capsys, kind):
+    noise = np.random.default_rng(0).normal(size=codes.shape) * codes.std(0) / 1_000
+    other = {"equal": codes, "all but equal": codes + noise, "reordered": codes[:, ::-1], "negated": -codes}[kind]
+    folder = send({"codes-0": codes, "codes-1": other})
+    assert "hold the same codes, so that they are no seeds" in refused(
+        capsys, tmp_path, "submit", str(folder), "--name", "x"
+    )
 
 
 # --- what is refused ---------------------------------------------------------------------------------
@@ -303,7 +326,8 @@ def refused(capsys, tmp_path, *words):
         ({"hyperparameters": [4]}, "it takes an object of numbers and texts"),
         ({"hyperparameters": {"groups": "x"}}, "hyperparameters.groups is where `groups` of spec.json stands"),
         ({"groups": "0-99"}, "groups name column 10, and the codes' columns are 0 to 9."),
-        ({"groups": "0-"}, "groups is '0-'; it takes groups of columns from 0"),
+        ({"groups": "0-99"}, "spec.json: groups name"),
+        ({"groups": "0-"}, "spec.json: groups is '0-'; it takes groups of columns from 0"),
         ({"scores": {"mig": 0.5}}, "holds codes, of which scores are recomputed; leave scores out"),
         ({"weights": WEIGHTS}, "tells of weights, but there is no encoder.safetensors."),
         ({"weights": 3}, "weights is 3; it takes an object such as"),
@@ -349,7 +373,7 @@ def test_odd_codes_are_one_sentence(send, tmp_path, capsys, arrays, message):
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ({"migg": 0.5}, "unknown metric 'migg'; did you mean 'mig'?"),
+        ({"migg": 0.5}, "spec.json: unknown metric 'migg'; did you mean 'mig'?"),
         ({"all": 0.5}, "all is several metrics; name each."),
         ({"mig": 1.5}, "mig is 1.5; it runs from 0 to 1."),
         ({"mig": "1"}, 'it takes an object of metrics and numbers, such as {"mig": 0.3}.'),
@@ -368,6 +392,10 @@ def test_weights_that_are_others_are_one_sentence(send, model, codes, tmp_path, 
         return refused(capsys, tmp_path, "submit", str(folder), "--name", "x")
 
     assert "gives other codes: " in told(codes[::-1], weights=WEIGHTS)
+    spoilt = copy.deepcopy(networks)
+    with torch.no_grad():
+        spoilt["encoder"][-1].bias[0] = float("nan")
+    assert "encoder.safetensors gives codes that are not finite" in told(saved=spoilt, weights=WEIGHTS)
     assert "gives 10 codes, and there are 9 in the file of codes." in told(codes[:, :9], weights=WEIGHTS)
     assert "holds no weights of betavae (" in told(weights=WEIGHTS | {"latents": 9})
     assert "holds no weights of betavae (" in told(weights=WEIGHTS | {"architecture": "locatello2019"})
@@ -417,6 +445,7 @@ def test_factors_of_another_source_are_refused(send, tmp_path, capsys):
         (["submit", "{sent}", "--name", ""], "name is ''; it takes a printable text of at most 80 characters"),
         (["submit", "{sent}", "--name", "a\nb"], r"name is 'a\nb'; it takes a printable text"),
         (["submit", "{sent}", "--name", "x" * 81], "it takes a printable text of at most 80 characters"),
+        (["submit", "{sent}", "--name", "x (Verified)"], "(verified) is what tables say of a row, so choose another"),
         (["submit", "{sent}"], "the following arguments are required: --name"),
         (["submit", "{sent}", "--name", "x", "--metrics", "migg"], "unknown metric 'migg'"),
     ],

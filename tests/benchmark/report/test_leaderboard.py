@@ -303,3 +303,13 @@ def test_runs_of_other_code_stand_in_a_row_of_their_own(stored, monkeypatch):
     assert (rows.loc[other, "seeds"].tolist(), rows.loc[~other, "seeds"].tolist()) == ([1], [len(of_vae) - 1])
     assert rows.loc[~other, "rank"].notna().all()
     assert rows.loc[other, "rank"].isna().all()
+
+
+def test_all_remarks_of_a_row_are_told_once(stored):
+    folders = [each for each in stored_runs(stored) if "beta4" in each.path.name]
+    for number, folder in enumerate(folders):
+        folder.write_json("spec.json", folder.read_json("spec.json") | {"submission": {}})
+        remarks = ["b is odd", f"{number} is odd"] if number else ["b is odd"]
+        folder.write_json("submission.json", {"evidence": "recomputed", "remarks": remarks})
+    expected = "; ".join(["b is odd", *(f"{number} is odd" for number in range(1, len(folders)))])
+    assert expected in build_leaderboard(collect_runs(stored))["remarks"].tolist()

@@ -25,9 +25,9 @@ from benchmark.report.page import write_page
 from benchmark.report.page_figures import Axis, logarithmic_axis
 from benchmark.report.page_panels import command_of, write_seeds
 from benchmark.report.page_pictures import look_at
-from benchmark.report.page_tables import show
+from benchmark.report.page_tables import ALONE, Leader, _note, show, tell_leader
 from benchmark.report.reported import PAPERS, reported_numbers, reported_of
-from benchmark.spec import RunSpec
+from benchmark.spec import APART, AS_LABELS, RunSpec
 from benchmark.storage.store import RunFolder, stored_runs
 from tests.benchmark.report.pages import Element, read_page
 from tests.benchmark.stored_runs import store_runs
@@ -150,6 +150,14 @@ def test_rows_have_as_many_cells_as_the_head(page):
     for table in page.all("table"):
         rows = [sum(int(cell.attributes.get("colspan", 1)) for cell in row.all("td", "th")) for row in table.all("tr")]
         assert len(set(rows)) == 1, table.all("caption")[0].text
+
+
+@pytest.mark.filterwarnings("error::pandas.errors.PerformanceWarning")
+def test_many_columns_are_in_one_piece(golden):
+    for folder in stored_runs(golden):
+        if folder.finished:
+            change(folder, "scores.json", measures={f"m{n}": float(n) for n in range(150)})
+    make_page(golden)
 
 
 def test_the_same_runs_give_the_same_bytes(out, tables, page):
@@ -285,6 +293,104 @@ def test_what_somebody_sent_says_how_it_is_known(golden):
     assert "run_benchmark.py" in page.having("details", **{"class": "panel", "data-method": "vae"})[0].text
 
 
+def sent_in_place_of(out: Path, part: str, name: str, remarks: list[str], **told) -> None:
+    """Make somebody's of the runs whose names hold the part."""
+    for folder in stored_runs(out):
+        if part in folder.path.name:
+            sent = {"evidence": "recomputed", "remarks": remarks}
+            (folder.path / "submission.json").write_text(json.dumps(sent))
+            who = {"who": HOSTILE, "method": name, "paper": "Paper 1"}
+            change(folder, "spec.json", **{"method": name, "submission": who} | told)
+
+
+def test_remarks_wrap_in_the_cells_of_texts(page):
+    (style,) = page.all("style")
+    assert "td.text small { white-space: normal;" in style.text
+    assert "max-width" in re.search(r"\.sortable tbody th \{.*?\}", style.text)[0]
+
+
+def test_codes_that_are_labels_lead_nothing(golden):
+    best = build_leaderboard(collect_runs(golden)).iloc[0]
+    part = f"{best['method']}-{best['hyperparameters'].replace('=', '')}"
+    sent_in_place_of(golden, part, "theirs", [f"code 0 follows {AS_LABELS}"])
+    runs, board, tables = tables_of(golden)
+    assert board.iloc[0]["method"] == "theirs"
+    assert pd.isna(board.iloc[0]["tied"])  # as of the true factors
+    page = read_page(write_page(golden, runs, board, tables).read_text())
+    (leaders,) = page.having("table", **{"class": "leaders"})
+    assert "theirs" not in leaders.all("tbody")[0].text
+    assert "What bears (!) is none either" in leaders.text
+    assert "The true factors are the ceiling" not in leaders.text
+    figures = [each for each in page.all("svg") if each.attributes.get("role") == "img"]
+    for title in ("Overall rank", "P(row beats column)"):
+        assert any(
+            re.search(r"theirs( beta=1)? \(!\)", each.text)
+            for each in figures
+            if each.children[0].text.startswith(title)
+        )
+
+
+def test_a_panel_of_what_somebody_sent_says_whose_it_is_and_nothing_untrue(golden):
+    sent_in_place_of(golden, "beta4", "theirs", [APART])
+    (panel,) = make_page(golden).having("details", **{"class": "panel", "data-method": "theirs"})
+    assert f"by {HOSTILE}: Paper 1" in panel.text
+    assert "no distributions" not in panel.text
+    assert "cannot decode" not in panel.text
+
+
+def test_claims_are_said_to_be_claimed(golden):
+    sent_in_place_of(golden, "", "theirs", [], preset="claimed")
+    for folder in stored_runs(golden):
+        change(folder, "submission.json", evidence="claimed")
+    page = make_page(golden)
+    assert "All scores here are claimed" in page.text
+    assert "codes were not kept" not in page.text
+
+
+def test_a_beta_without_a_score_is_not_the_best(golden):
+    for folder in stored_runs(golden):
+        scores = folder.read_json("scores.json")
+        if "beta16" in folder.path.name and folder.finished:
+            change(folder, "scores.json", metrics={k: v for k, v in scores["metrics"].items() if k != "mig"})
+    shown = [each for each in make_page(golden).all("figure") if each.attributes.get("class", "").startswith("beta")]
+    assert not any("beta = 16" in each.text for each in shown)
+
+
+def test_worlds_are_named_and_explained(golden):
+    for folder in stored_runs(golden):
+        if "-s0-" in folder.path.name:
+            change(folder, "spec.json", world="correlated=x:y:0.2", dataset="dsprites")
+    page = make_page(golden)
+    worlds = [each for each in page.having("section", **{"class": "block"}) if "correlated" in each.all("h2")[0].text]
+    assert len(worlds) == 1
+    assert worlds[0].attributes["data-dataset"] == "dsprites correlated=x:y:0.2"
+    assert worlds[0].attributes["data-dataset"] in [
+        each.text for each in page.having("select", **{"data-by": "dataset"})[0].all("option")
+    ]
+    assert "reported" not in {each.attributes.get("data-name") for each in worlds[0].all("th")}
+    (meaning,) = page.having("section", id="meaning")
+    assert all(f"@{part}" in meaning.text for part in ("correlated", "seen", "unseen"))
+
+
+def test_columns_say_of_what_part_of_a_world_they_are():
+    assert "never draws" in _note("mig@unseen")
+    assert "never draws; less is better" not in _note("mig@unseen")
+    assert "correlated" in _note("reconstruction@correlated")
+    assert _note("mig") in _note("mig@seen").replace(", of what training draws.", ".")
+
+
+def leader(shared=0, untied="", tied=()):
+    return Leader("overall", "", "a", "t", "", "", "1", tied, 0, shared, untied)
+
+
+def test_who_leads_in_a_sentence():
+    assert tell_leader([leader(untied=ALONE)]) == "a is alone: there is nothing to compare it with."
+    assert tell_leader([leader(1, tied=[("b", "u"), ("c", "v")])]) == (
+        "a shares its rank by the mean of the metrics' ranks with b; the seeds there are do not tell them from 1 more."
+    )
+    assert "leads by the mean" in tell_leader([leader()])
+
+
 # --- what is hostile, missing or much ----------------------------------------------------------------
 
 
@@ -318,6 +424,8 @@ def test_one_run_and_no_comparisons_have_a_page(golden):
     page = read_page(write_page(golden, runs, build_leaderboard(runs), {}).read_text())
     assert "No method here has finished runs at two values of beta" in page.text
     assert len(cells_of(page, "Every configuration")) == 1
+    assert "1 run, 1 configuration, 1 seed;" in page.text
+    assert "nobody is known to tie" not in page.text
 
 
 def test_runs_of_which_none_finished_have_a_page(golden):

@@ -7,6 +7,7 @@ from rich.console import Console
 from benchmark.report.comparisons import tell_reliability
 from benchmark.report.leaderboard import BLOCK, build_leaderboard
 from benchmark.report.printed import print_board
+from benchmark.spec import AS_LABELS
 from tests.benchmark.report.test_comparisons import _scores
 from tests.benchmark.report.test_summary import _runs
 
@@ -77,3 +78,16 @@ def test_what_is_not_known_is_not_said():
     apart = {("a", ""): 0.9, ("b", ""): 0.1}
     assert "Leads: a, told apart from all others." in _printed(100, means=apart)
     assert "Its price: none, at 90." in _printed(100, means=apart)
+
+
+def test_odd_rows_are_marked_and_labels_lead_nothing(monkeypatch):
+    plain = build_leaderboard
+
+    def with_remarks(runs):
+        return plain(runs.assign(remarks=runs["method"].map({"betavae": AS_LABELS}).fillna("").astype(str)))
+
+    monkeypatch.setattr("tests.benchmark.report.test_printed.build_leaderboard", with_remarks)
+    told = _printed(240)
+    assert "Leads: a_method_of_a_long_name, alone." in told
+    assert "betavae beta=16 (!)" in told
+    assert "(!): see remarks" in told

@@ -99,3 +99,11 @@ def test_many_betas_and_seeds(stored):
     ]
     many = pd.concat(parts, ignore_index=True)
     assert isinstance(draw_story(stored, many, build_leaderboard(many)), Figure)
+
+
+def test_a_beta_without_a_score_has_no_place(stored):
+    runs, _ = write_tables(stored)
+    board = build_leaderboard(runs)
+    board.loc[board["hyperparameters"] == "beta=16", "mig_mean"] = np.nan
+    figure = draw_story(stored, runs, board)
+    assert [axis.get_title() for axis in figure.axes if axis.get_title()] == ["beta = 1", "beta = 4 (best scores)"]

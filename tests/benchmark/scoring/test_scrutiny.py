@@ -115,3 +115,9 @@ def test_data_without_factors(tmp_path):
     findings = scrutinise(codes, data, rows, as_table(codes, data, rows))
     assert not any(finding.remark for finding in findings)
     assert sum("no factors" in finding.found for finding in findings) == 3
+
+
+def test_codes_of_few_values_are_no_labels(seen, find):
+    """A quantised code may well be a function of the factors."""
+    binary = (seen[2][:, [1, 3, 4]] > seen[2][:, [1, 3, 4]].mean(0)).astype(float)
+    assert LABELS not in find(np.column_stack([seen[1], binary]))
