@@ -468,7 +468,7 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool
     board, tables = regenerate(out, every)
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
-            print_board(_console(plain_width=BOARD_WIDTH), keys, rows, tables["reliability"])
+            print_board(_console(plain_width=_board_width()), keys, rows, tables["reliability"])
     for remark in display.remarks_on(sorted({dataset for dataset, *_ in blocks or board[BLOCK].to_numpy().tolist()})):
         print(one_line(remark))
     named = [f"{what}: {out / name}" for what, name in MADE.items()]
@@ -481,9 +481,13 @@ def _block_of(stored: Mapping[str, Any]) -> tuple[Any, ...]:
     return (dataset, stored["source"], preset, stored["protocol"]["steps"], protocol)
 
 
-def _console(stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:
-    """A console as wide as the terminal, as $COLUMNS says or else so wide where there is none; text is what it says."""
+def _board_width() -> int:
+    """Columns of a leaderboard where the output is no terminal: as $COLUMNS says, where it is a width at all."""
     told = os.environ.get("COLUMNS", "")
-    given = int(told) if told.isdigit() and int(told) >= LEAST_WIDTH else plain_width
-    width = None if Console(stderr=stderr).is_terminal else given
+    return int(told) if told.isdigit() and int(told) >= LEAST_WIDTH else BOARD_WIDTH
+
+
+def _console(stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:
+    """A console as wide as the terminal, or so wide where there is none; text is what it says."""
+    width = None if Console(stderr=stderr).is_terminal else plain_width
     return Console(stderr=stderr, width=width, markup=False, emoji=False)

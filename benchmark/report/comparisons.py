@@ -145,9 +145,10 @@ def compare_over_datasets(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFra
         means = means.loc[:, means.notna().mean() >= 0.5].dropna()
         if means.shape[1] < 2:
             continue
+        kept = pd.MultiIndex.from_frame(group[["dataset", "source"]]).isin(means.columns)
         worth = _rank_over_datasets(means)
         for configured, told in zip(means.index, worth, strict=True):
-            of_runs = score[(group[CONFIGURED] == list(configured)).all(axis=1)]
+            of_runs = score[kept & (group[CONFIGURED] == list(configured)).all(axis=1)]
             iqm = round(interquartile_mean(of_runs.to_numpy()), DIGITS)
             lines.append([*keys, *configured, means.shape[1], iqm, *told])
     told = ["datasets", "iqm", "mean_rank", "critical_difference", "behind_the_best"]
@@ -187,18 +188,13 @@ def _in_block(board: pd.DataFrame, keys: tuple[Any, ...]) -> pd.DataFrame:
 
 def _of_ranked_rows(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """The finished runs of the rows that have a rank: of one version each, and of present code where there is any."""
+
+    def rows(table: pd.DataFrame) -> pd.MultiIndex:
+        texts = table[[*CONFIGURATION, "stale"]].astype("str")
+        return pd.MultiIndex.from_frame(texts.assign(stale=texts["stale"].str.contains(OTHER_CODE)))
+
     finished = runs[runs["state"] == "finished"]
-    texts = finished.astype(dict.fromkeys([*CONFIGURATION, "stale"], "str"))
-    ranked = board[board["rank"].notna()].astype(dict.fromkeys(CONFIGURATION, "str"))
-    keys, stale = (
-        ([table[name] for name in CONFIGURATION] for table in (texts, ranked)),
-        (texts["stale"], ranked["stale"]),
-    )
-    own, kept = (
-        pd.MultiIndex.from_arrays([*columns, text.str.contains(OTHER_CODE)])
-        for columns, text in zip(keys, stale, strict=True)
-    )
-    return finished[own.isin(kept)]
+    return finished[rows(finished).isin(rows(board[board["rank"].notna()]))]
 
 
 # Tables of all runs, each with what chooses among them itself, and of those of ranked rows, which compare.
@@ -212,11 +208,16 @@ COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
 }
 
 
-def write_comparisons(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Write each of these tables as `<out>/<name>.csv`, and return them by name."""
+def compare_all(runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Each of these tables, by name."""
     ranked, rows = _of_ranked_rows(runs, board), board[board["rank"].notna()]
     tables = {name: summarise(runs) for name, summarise in SUMMARIES.items()}
-    tables |= {name: compare(ranked, rows) for name, compare in COMPARISONS.items()}
+    return tables | {name: compare(ranked, rows) for name, compare in COMPARISONS.items()}
+
+
+def write_comparisons(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Write each of these tables as `<out>/<name>.csv`, and return them by name."""
+    tables = compare_all(runs, board)
     for name, table in tables.items():
         write_table(table, out / f"{name}.csv", rounded=True)
     return tables

@@ -198,7 +198,7 @@ def _at_what_price(board: pd.DataFrame) -> str:
 
 
 def _how_sure(board: pd.DataFrame, reliability: pd.DataFrame) -> str:
-    """How many seeds ranks of reliability 0.9 take, of a few metrics."""
+    """How many seeds ranks of reliability 0.9 take, of a few metrics, and what those here tell apart."""
     needed = {_short(name): reliability["seeds_needed"].get(name, float("nan")) for name in TOLD}
     told = [
         f"{'no number' if seeds == inf else f'{seeds:g}'} by {name}"
@@ -209,4 +209,7 @@ def _how_sure(board: pd.DataFrame, reliability: pd.DataFrame) -> str:
     here = f"{most}" if fewest == most else f"{fewest} to {most}"
     if not told:
         return f"To know: {here} seeds of so few rows do not say how many seeds a sure order takes."
+    beside = board["next_tied"].dropna()
+    apart = len(beside) - int(beside.sum())
+    here += f"; of {len(beside)} neighbours in rank {apart} are told apart" if len(beside) else ""
     return f"To know: seeds for ranks of reliability 0.9 are {', '.join(told)}; here {here}."

@@ -105,11 +105,8 @@ def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, 
         axis.text(0, image.shape[0] + 6, f"and {left_out} more", va="top", size=9, color="dimgrey")
     title = f"beta = {row['beta_mean']:g}" + (" (best scores)" if best else "")
     axis.set_title(title, y=1, pad=24, weight="bold" if best else "normal")
-    told = (
-        f"{len(kept) + left_out} latents in use (nats of each at its left)"
-        if kept
-        else "no latent in use, or no picture kept"
-    )
+    told = f"{len(kept) + left_out} latents in use (nats of each at its left)"
+    told = told if folder.read_arrays("pictures.npz") else "no pictures of it are kept"
     axis.text(0.5, 1.02, told, transform=axis.transAxes, ha="center", va="bottom", size=10, color="dimgrey")
 
 

@@ -320,10 +320,17 @@ def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("columns", ["0", "abc", "", "-3"])
-def test_a_width_that_is_none_is_not_taken(capsys, monkeypatch, columns):
+def test_a_width_that_is_none_is_not_taken(out, capsys, monkeypatch, columns):
+    shutil.copytree(GOLDEN / "runs", out / "runs")
     monkeypatch.setenv("COLUMNS", columns)
+    assert main(["leaderboard", "--out", str(out)]) == 0
+    assert "betavae beta=16 " in capsys.readouterr().out
+
+
+def test_lines_that_are_no_leaderboard_are_not_wrapped(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
     assert main(["list", "presets"]) == 0
-    assert "higgins2017" in capsys.readouterr().out
+    assert "the 12,600-model study, Locatello et al. 2019" in capsys.readouterr().out
 
 
 def test_a_disk_that_fails_is_one_sentence(out, capsys, monkeypatch):

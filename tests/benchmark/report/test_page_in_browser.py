@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.report.comparisons import COMPARISONS
+from benchmark.report.comparisons import compare_all
 from benchmark.report.leaderboard import build_leaderboard, collect_runs
 from benchmark.report.page import write_page
 
@@ -68,7 +68,7 @@ def file(tmp_path_factory):
     shutil.copytree(REFERENCE / "shapes3d" / "runs", out / "runs")
     runs = collect_runs(out)
     board = build_leaderboard(runs)
-    return write_page(out, runs, board, {name: compare(runs, board) for name, compare in COMPARISONS.items()})
+    return write_page(out, runs, board, compare_all(runs, board))
 
 
 @pytest.fixture(scope="module")
