@@ -201,7 +201,7 @@ def _how_sure(board: pd.DataFrame, reliability: pd.DataFrame) -> str:
     """How many seeds ranks of reliability 0.9 take, of a few metrics, and what those here tell apart."""
     needed = {_short(name): reliability["seeds_needed"].get(name, float("nan")) for name in TOLD}
     told = [
-        f"{'no number' if seeds == inf else f'{seeds:g}'} by {name}"
+        f"{'no number of seeds' if seeds == inf else f'{seeds:g} seeds'} by {name}"
         for name, seeds in needed.items()
         if not isnan(seeds)
     ]
@@ -212,4 +212,4 @@ def _how_sure(board: pd.DataFrame, reliability: pd.DataFrame) -> str:
     beside = board["next_tied"].dropna()
     apart = len(beside) - int(beside.sum())
     here += f"; of {len(beside)} neighbours in rank {apart} are told apart" if len(beside) else ""
-    return f"To know: seeds for ranks of reliability 0.9 are {', '.join(told)}; here {here}."
+    return f"To know: ranks of reliability 0.9 take {', '.join(told)}; here {here}."

@@ -64,7 +64,7 @@ def test_three_lines_say_who_leads_at_what_price_and_how_sure_that_is():
     first, second = (("16", "4"), ("4", "16"))[("Leads: betavae beta=4" in told)]
     assert f"Leads: betavae beta={first}, not told from betavae beta={second}." in told
     assert "Its price: " in told
-    assert "seeds for ranks of reliability 0.9 are 1 by bVAE, 1 by MIG, 1 by DCIfast; here 4" in told
+    assert "ranks of reliability 0.9 take 1 seeds by bVAE, 1 seeds by MIG, 1 seeds by DCIfast; here 4" in told
     assert "; of 3 neighbours in rank 2 are told apart." in told
 
 
