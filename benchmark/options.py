@@ -190,12 +190,7 @@ def score_stored_parser() -> Parser:
     parser = Parser(prog="run_benchmark.py score-stored", description=told, allow_abbrev=False)
     add = parser.add_argument
     add("out", metavar="DIR", help="output folder of the runs")
-    add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but quick's slow ones)")
-    add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
-    add("--jobs", help="runs side by side (default: the number of cores)")
-    add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
-    add_data_dir(parser)
-    add_plugin(parser)
+    _add_scoring(parser)
     return parser
 
 
@@ -239,13 +234,19 @@ def submit_parser() -> Parser:
     add("folder", metavar="DIR", help="folder of the submission")
     add("--name", metavar="NAME", required=True, help="under which it is to stand in the tables")
     add("--out", metavar="DIR", help="output folder of the runs (default: results)")
+    _add_scoring(parser)
+    return parser
+
+
+def _add_scoring(parser: Parser) -> None:
+    """The options of a command that scores codes of stored or sent runs."""
+    add = parser.add_argument
     add("--metrics", metavar="A,B", help="metrics to score with, or all (default: all but quick's slow ones)")
     add("--set", metavar="METRIC.NAME=V,V", action="append", help="values of one option of a metric; may be repeated")
     add("--jobs", help="runs side by side (default: the number of cores)")
     add("--timeout", metavar="SECONDS", help="end a run that takes longer (default: never)")
     add_data_dir(parser)
     add_plugin(parser)
-    return parser
 
 
 def add_data_dir(parser: Parser) -> None:

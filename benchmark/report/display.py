@@ -15,6 +15,7 @@ from methods.base import hyperparameter_fields
 if TYPE_CHECKING:
     from benchmark.datasets.base import FactorDataset
     from benchmark.datasets.trial import Moved, Result  # which bring torch
+    from metrics import Metric
 
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word
 
@@ -24,7 +25,7 @@ def methods_table() -> TextTable:
     table = TextTable("method", "what it is", "hyperparameters (default; literature's grid)", title="methods")
     for name, cls in sorted(methods.REGISTRY.items()):
         settings = [_describe_hyperparameter(field) for field in hyperparameter_fields(cls).values()]
-        table.add_row(name, _first_line(cls.__doc__), "\n".join(settings) or "none")
+        table.add_row(name, first_line(cls.__doc__), "\n".join(settings) or "none")
     return table
 
 
@@ -52,19 +53,24 @@ def factors_table(name: str, moved: "Sequence[Moved]") -> TextTable:
     return table
 
 
-def metrics_table() -> TextTable:
-    """The registered metrics, a row each."""
+def declared_metrics() -> "dict[str, Metric]":
+    """The registered metrics, and what is measured beside them, by name."""
     import metrics
     from metrics import generalisation, udr
 
+    beside = {"udr": udr.DECLARED, "generalisation": generalisation.DECLARED}
+    return dict(sorted({**metrics.REGISTRY, **beside}.items()))
+
+
+def metrics_table() -> TextTable:
+    """The registered metrics, a row each."""
     headers = ("metric", "version", "range", "better", "chance", "ceiling", "cost", "values; what it is; what to know")
     table = TextTable(*headers, title="metrics", show_lines=True)
-    beside = {"udr": udr.DECLARED, "generalisation": generalisation.DECLARED}
-    for name, metric in sorted({**metrics.REGISTRY, **beside}.items()):
+    for name, metric in declared_metrics().items():
         low, high = metric.range
         better = "higher" if metric.higher_is_better else "lower"
         span = f"{low:g} to {high:g}"
-        told = [", ".join(metric.names), f"{_first_line(metric.function.__doc__)} ({metric.reference})"]
+        told = [", ".join(metric.names), f"{first_line(metric.function.__doc__)} ({metric.reference})"]
         told += [f"not {what}: {why}" for what, why in metric.breaks.items()]
         defaults, options = metric.options, metric.describe_options()
         told += [f"option {name} ({defaults[name]}): {takes}" for name, takes in options.items()]
@@ -84,7 +90,7 @@ def datasets_table() -> TextTable:
         factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
         shape = " x ".join(map(str, data.image_shape))
         about = datasets.ABOUT[name]
-        told = [_first_line(datasets.REGISTRY[name].__doc__), *data.remarks]
+        told = [first_line(datasets.REGISTRY[name].__doc__), *data.remarks]
         told += [f"{what}: {text}" for what, text in (("for", about.purpose), ("licence", about.licence)) if text]
         told += [f"in --data-dir or $DISENTANGLEMENT_DATA: {about.file} ({about.publisher})" for _ in about.file[:1]]
         told += [f"{option}: {', '.join(names)}" for option, names in _worlds_by_option(data).items() if names]
@@ -119,7 +125,8 @@ def presets_table() -> TextTable:
     return table
 
 
-def _first_line(text: str | None) -> str:
+def first_line(text: str | None) -> str:
+    """The first line of a docstring, which says what its owner is."""
     return (text or "").strip().partition("\n")[0]
 
 

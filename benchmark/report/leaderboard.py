@@ -255,8 +255,7 @@ def _tell_worth(table: pd.DataFrame, runs: pd.DataFrame, shown: pd.DataFrame) ->
     """The table with what its ranks are worth beside them."""
     scored = shown[shown["direction"] != 0].dropna(subset=["value", "metric_version"])  # claims have none
     ranks, blocks = table.filter(regex="(^|_)rank$"), table.groupby(BLOCK).ngroup()
-    oracle = (table["method"] == ORACLE) | table["remarks"].map(is_doubted).astype(bool)
-    worth = worth_of_ranks(ranks, scored, blocks, oracle)
+    worth = worth_of_ranks(ranks, scored, blocks, ~contends(table))
     rows = scored.drop_duplicates("run").astype({"run": "str"}).set_index("run")["row"]
     worth["iqm"] = interquartile_means(normalise_scores(runs), rows, ranks, blocks)
     columns = [*table, *worth]
@@ -264,6 +263,11 @@ def _tell_worth(table: pd.DataFrame, runs: pd.DataFrame, shown: pd.DataFrame) ->
     beside = {name: places[re.sub(f"({'|'.join(PARTS)})$", "rank", name)] for name in worth.columns if name != "iqm"}
     order = sorted(columns, key=lambda name: places.get(name, beside.get(name, places["rank"])))
     return pd.concat([table, worth], axis=1)[order].copy()  # in one piece
+
+
+def contends(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of codes that an encoder gave, as far as is known: not the true factors, nor what is doubted."""
+    return (table["method"] != ORACLE) & ~table["remarks"].map(is_doubted).astype(bool)
 
 
 def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Series:

@@ -12,9 +12,10 @@ import pandas as pd
 import methods
 from benchmark.datasets.worlds import CORRELATED_PART, HELD_OUT_PART
 from benchmark.presets import PRESETS
+from benchmark.report.display import first_line
 from benchmark.report.leaderboard import CONFIGURATION
 from benchmark.report.page_pictures import Factors, Look, look_at
-from benchmark.report.page_tables import MISSING, first_line, marks_of, number_of, rank_of, rows_of, show
+from benchmark.report.page_tables import MISSING, marks_of, number_of, rank_of, rows_of, show
 from benchmark.report.story import rows_by_beta
 from benchmark.spec import USUAL_LIKELIHOOD, format_settings
 from benchmark.storage.store import run_folder

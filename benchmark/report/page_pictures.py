@@ -11,6 +11,7 @@ from PIL import Image
 
 from benchmark.datasets.base import FactorDataset
 from benchmark.report.page_figures import Cell, Matrix, Stack, draw_matrix, draw_stacks
+from benchmark.report.story import IN_USE
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.encoding import load_again
 from benchmark.scoring.pictures import TRAVERSED, in_colours
@@ -19,7 +20,6 @@ from benchmark.storage.store import RunFolder
 from metrics.base import WIDE
 from metrics.information import bin_codes, entropy, mutual_information
 
-IN_USE = 0.1  # nats from the prior, from which on a latent is shown
 MOST_LATENTS = 12  # of a run that are shown
 MOST_PIXELS = 64  # of a picture's longer side
 WIDEST = 8_192  # pixels of a strip; WebP has twice as many at most

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from benchmark import datasets
 from benchmark.report.page_figures import (
     COLOURS,
     MARKS,
@@ -31,15 +30,13 @@ from benchmark.report.page_figures import (
     show_share,
 )
 from benchmark.report.page_tables import DOUBTED, marked_labels, number_of, rows_of
-from benchmark.report.statistics import on_frontier
-from benchmark.report.story import IN_USE
+from benchmark.report.statistics import SPREAD, edge_of_bulk, on_frontier
+from benchmark.report.story import IN_USE, count_factors
 from benchmark.spec import is_doubted
 
 SEVERAL = 6  # headlines that are drawn, of all that there are
 MOST_RANKED = 25  # rows whose rank intervals are drawn
 MOST_COMPARED = 20  # methods in a matrix
-BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
-SPREAD = 3  # ratio of reconstruction losses beyond which their axis is logarithmic
 PALE = 7  # the tone of what is many, a grey
 SHARES = {"method_share": "method", "hyperparameters_share": "hyperparameters", "seed_share": "seed"}
 
@@ -120,19 +117,13 @@ def draw_latents(used: pd.DataFrame, rows: pd.DataFrame) -> list[tuple[str, Mark
         Point(places[betas[settings]], float(value), f"{run}: {value}")
         for run, settings, value in zip(used["run"], used["hyperparameters"], used["value"], strict=True)
     ]
-    count = _factors(rows)
+    count = count_factors(rows)
     label = f"latents in use (at least {IN_USE:g} nats)"
     told = f"{label} by beta, means: {', '.join(f'{beta:g}: {mean:.3g}' for beta, mean in sorted(means.items()))}."
     y = linear_axis("", used["value"].astype(float), 0.0, count)
     levels = {f"{count} factors": float(count)} if count else {}
     plot = draw_plot(f"{label} against beta", told, [Series(1, points, dots)], beta_axis(places), y, levels)
     return [(label, plot)]
-
-
-def _factors(rows: pd.DataFrame) -> int | None:
-    """How many factors the data set has, where it is registered."""
-    name = str(rows["dataset"].iloc[0]).partition(" ")[0]
-    return len(datasets.load(name).factor_names) or None if name in datasets.REGISTRY else None
 
 
 def _against_beta(scored: pd.DataFrame, rows: pd.DataFrame, headlines: Mapping[str, int]) -> Plot | None:
@@ -189,8 +180,7 @@ def _trade_off(scored: pd.DataFrame, rows: pd.DataFrame, headlines: Mapping[str,
     prices = prices[np.isfinite(prices)]
     if prices.empty:
         return None
-    most = float(prices.quantile(0.9))
-    edge = BULK * most if most > 0 else np.inf
+    edge = edge_of_bulk(prices.to_numpy())
     low, high = float(prices.min()), min(float(prices.max()), edge)
     logarithmic = high > SPREAD * low > 0
 

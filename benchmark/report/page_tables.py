@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import inf, isfinite, isinf, isnan, nan
 from typing import Any
 
 import pandas as pd
 
-import metrics
-from benchmark.report.leaderboard import BLOCK, short_labels
+from benchmark.report.display import declared_metrics, first_line
+from benchmark.report.leaderboard import BLOCK, contends, short_labels
 from benchmark.report.reported import Reported, reported_numbers, reported_of
-from benchmark.report.worth import ORACLE
 from benchmark.spec import MEASURED, is_doubted
-from metrics import Metric, generalisation, udr
+from metrics import Metric
 
 FIRST = (  # of the columns, shown from the start
     "reconstruction",
@@ -244,7 +242,7 @@ def _note(name: str) -> str:
     if plain in LOWER_IS_BETTER:
         return f"nats an image, {PARTS.get(part, 'on the rows that test')}; less is better"
     base, _, value = plain.partition(".")
-    metric = _metrics().get(base.partition("[")[0])
+    metric = declared_metrics().get(base.partition("[")[0])
     if metric is None:
         return ""
     better = "more is better" if metric.higher_is_better else "less is better"
@@ -260,8 +258,7 @@ def leaders_by(rows: pd.DataFrame, metric: str) -> Iterator[Leader]:
     name = f"{metric}_" if metric else ""
     if f"{name}rank" not in rows:
         return
-    doubted = rows["remarks"].map(is_doubted).astype(bool)
-    ranked = rows[rows[f"{name}rank"].notna() & (rows["method"] != ORACLE) & ~doubted]
+    ranked = rows[rows[f"{name}rank"].notna() & contends(rows)]
     ranked = ranked.sort_values([f"{name}rank", "rank", "method", "hyperparameters"])
     if ranked.empty:
         return
@@ -363,15 +360,9 @@ def _plain_cell(value: Any, numeric: bool) -> Cell:
 # --- what numbers mean -------------------------------------------------------------------------------
 
 
-@cache
-def _metrics() -> dict[str, Metric]:
-    beside = {"udr": udr.DECLARED, "generalisation": generalisation.DECLARED}
-    return dict(sorted({**metrics.REGISTRY, **beside}.items()))
-
-
 def property_names() -> list[str]:
     """Every property that some metric declares that it does not hold to."""
-    return sorted({_property(name) for metric in _metrics().values() for name in metric.breaks})
+    return sorted({_property(name) for metric in declared_metrics().values() for name in metric.breaks})
 
 
 def _property(name: str) -> str:
@@ -383,7 +374,7 @@ def declared_by(runs: pd.DataFrame) -> list[Declared]:
     """What the metrics declare that the runs are scored with."""
     used = {str(name).partition(".")[0].partition("@")[0].partition("[")[0] for name in runs["metric"].unique()}
     found = []
-    for name, metric in _metrics().items():
+    for name, metric in declared_metrics().items():
         if name not in used:
             continue
         low, high = (f"{end:.3g}".replace("inf", "∞") for end in metric.range)
@@ -399,8 +390,3 @@ def _holds(metric: Metric, name: str) -> str:
     """Whether the score, or else a value beside it alone, lacks a property."""
     lacking = {_property(each) for each in metric.breaks}
     return "no" if name in metric.breaks else "beside" if name in lacking else "yes"
-
-
-def first_line(text: str | None) -> str:
-    """The first line of a docstring."""
-    return (text or "").strip().partition("\n")[0]

@@ -22,7 +22,7 @@ from benchmark import datasets
 from benchmark.presets import PRESETS
 from benchmark.report import story
 from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, short_labels
-from benchmark.report.statistics import on_frontier
+from benchmark.report.statistics import SPREAD, edge_of_bulk, on_frontier
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import KINDS, draw_sheet, drawn_from, save_picture
 from benchmark.spec import RunSpec, digest, file_name, protocol_digest
@@ -40,8 +40,6 @@ COMPARED = 20  # configurations whose traversals and latents are drawn
 MOST_TICKS = 5
 FEW = 10  # things that the standard palette tells apart
 WORLD_LETTERS = 100  # of a world, in a folder's name
-BULK = 2  # times the reconstruction that nine in ten runs do not pass: the edge of its axis
-SPREAD = 3  # ratio of reconstruction losses beyond which their axis is logarithmic
 GRID = ".8"
 # Scores that are drawn where not every one is asked for; of the first the unsaturated kind, as it is at its ceiling.
 FIRST = ("beta_vae_score.at_5_pairs", "factor_vae_score", "mig", "dci_fast", "dci")
@@ -194,8 +192,7 @@ def draw_trade_off(block: pd.DataFrame, board: pd.DataFrame, every: bool = False
     wide, names = _wide(block), _score_labels(block, every)
     if "reconstruction" not in wide or not names:
         return None
-    most = float(wide["reconstruction"].quantile(0.9))
-    edge = BULK * most if most > 0 else np.inf
+    edge = edge_of_bulk(wide["reconstruction"].dropna().to_numpy())
     beyond = sorted(wide.loc[wide["reconstruction"] > edge, "method"].unique())
     shown = wide["reconstruction"].clip(upper=edge)
     rows = board.assign(label=short_labels(board), place=board["reconstruction_mean"].clip(upper=edge))

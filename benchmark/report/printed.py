@@ -9,9 +9,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as TextTable
 
-from benchmark.report.leaderboard import BLOCK, short_labels
-from benchmark.report.worth import ORACLE
-from benchmark.spec import MEASURED, is_doubted
+from benchmark.report.leaderboard import BLOCK, contends, short_labels
+from benchmark.spec import MEASURED
 
 SHORT = {  # names of the columns that are shown first, in this order
     "reconstruction": "recon",
@@ -162,10 +161,8 @@ def _legend(cells: Mapping[str, Sequence[str]], columns: int, rows: pd.DataFrame
 
 
 def _contenders(board: pd.DataFrame) -> pd.DataFrame:
-    """The ranked rows in order, without that of the true factors and those whose codes are no encoder's."""
-    doubted = board["remarks"].map(is_doubted).astype(bool)
-    own = board[board["rank"].notna() & (board["method"] != ORACLE) & ~doubted]
-    return own.sort_values("rank", kind="stable")
+    """The ranked rows that contend, in order."""
+    return board[board["rank"].notna() & contends(board)].sort_values("rank", kind="stable")
 
 
 def _who_leads(board: pd.DataFrame) -> str:

@@ -10,6 +10,8 @@ from scipy import stats
 CONFIDENCE = 0.95
 RESAMPLES = 10_000  # of a bootstrap
 REDRAWN = 2_000  # times that all configurations are drawn anew, for their ranks
+BULK = 2  # times the price that nine in ten do not pass
+SPREAD = 3  # ratio of prices beyond which their axis is logarithmic
 HALVINGS = 60  # of a search's interval, to the last digits
 ROUNDED = 1e-12  # of a number, that is rounding
 LEAST_COMPARED = 3  # configurations of which a rank correlation says anything
@@ -222,6 +224,12 @@ def wins_interval(share: np.ndarray, runs: np.ndarray, other_runs: np.ndarray) -
             outside, inside = np.where(beyond(middle), middle, outside), np.where(beyond(middle), inside, middle)
         ends.append(inside)
     return np.stack(ends, axis=1)
+
+
+def edge_of_bulk(prices: np.ndarray) -> float:
+    """Where an axis ends that serves the bulk: at twice what nine in ten do not pass; inf where that is below 0."""
+    most = float(np.quantile(prices, 0.9))
+    return BULK * most if most > 0 else float("inf")
 
 
 def on_frontier(scores: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     halves = grid[1].subgridspec(2, 1, hspace=0.12)
     above = figure.add_subplot(halves[0])
     _draw_scores(above, runs, summary, names)
-    _draw_price(figure.add_subplot(halves[1], sharex=above), runs, summary, _factors(block))
+    _draw_price(figure.add_subplot(halves[1], sharex=above), runs, summary, count_factors(block))
     above.tick_params(labelbottom=False)
     dataset, source, preset, steps = (block[name].iloc[0] for name in ("dataset", "source", "preset", "steps"))
     seeds = runs["seed"].nunique()
@@ -84,7 +84,7 @@ def scored_by_beta(board: pd.DataFrame, scores: Iterable[str]) -> tuple[pd.DataF
     return rows.dropna(subset=[f"{name}_mean" for name in ("reconstruction", *names)]), names
 
 
-def _factors(block: pd.DataFrame) -> int | None:
+def count_factors(block: pd.DataFrame) -> int | None:
     """How many factors of the data set vary, where it is registered."""
     name = str(block["dataset"].iloc[0]).partition(" ")[0]
     return sum(size > 1 for size in datasets.load(name).factor_sizes) if name in datasets.REGISTRY else None

@@ -137,7 +137,8 @@ def test_rows_without_a_value_stay_last(page):
 def test_it_shows_one_method(page):
     Select(page.find_element(By.CSS_SELECTOR, '[data-by="method"]')).select_by_visible_text("betavae")
     assert set(column(page, "method")) == {"betavae"}
-    shown = [each for each in page.find_elements(By.CSS_SELECTOR, ".panel") if each.is_displayed()]
+    first = page.find_element(By.CSS_SELECTOR, ".block")
+    shown = [each for each in first.find_elements(By.CSS_SELECTOR, ".panel") if each.is_displayed()]
     assert {each.get_attribute("data-method") for each in shown} == {"betavae"}
     assert len(shown) == 3
     Select(page.find_element(By.CSS_SELECTOR, '[data-by="method"]')).select_by_visible_text("all")

@@ -14,6 +14,7 @@ from benchmark.report.statistics import (
     agreement_of_seeds,
     bootstrap_interval,
     critical_difference,
+    edge_of_bulk,
     interquartile_mean,
     mean_intervals,
     on_frontier,
@@ -197,6 +198,11 @@ def test_ends_of_the_interval_of_wins_solve_its_equation():
     mirrored = 1 - wins_interval(1 - shares, runs, others)[:, ::-1]
     assert wins_interval(shares, runs, others) == pytest.approx(mirrored)
     assert wins_interval(np.zeros(0), np.zeros(0, int), np.zeros(0, int)).shape == (0, 2)
+
+
+def test_an_axis_ends_at_twice_what_nine_in_ten_do_not_pass():
+    assert edge_of_bulk(np.array([*range(1, 11), 1e9])) == 20
+    assert edge_of_bulk(np.array([-5.0, -1])) == np.inf
 
 
 def test_on_the_frontier_stands_what_nothing_cheaper_scores_better_than():
