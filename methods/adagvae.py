@@ -37,15 +37,18 @@ class AdaGVAE(VAE):
     def infer(self, networks: Networks, batch: Tensor, noise: Noise) -> Latents:
         """The posteriors of the pairs' first images, then of the second, with shared latents averaged."""
         means, log_variances = (part.chunk(2) for part in self.posteriors(networks, batch))
-        distance = kl_between(means, log_variances)
-        threshold = (distance.amin(1, keepdim=True) + distance.amax(1, keepdim=True)) / 2
-        shared = (distance < threshold).repeat(2, 1)
+        shared = self.shared(means, log_variances, noise).repeat(2, 1)
         mean, log_variance = (average.repeat(2, 1) for average in self.average(means, log_variances))
         return sampled(
             torch.where(shared, mean, torch.cat(means)),
             torch.where(shared, log_variance, torch.cat(log_variances)),
             noise["posterior"],
         )
+
+    def shared(self, means: tuple[Tensor, ...], log_variances: tuple[Tensor, ...], noise: Noise) -> Tensor:
+        """Which latents are taken to be shared by each pair's images: booleans (B, D)."""
+        distance = kl_between(means, log_variances)
+        return distance < (distance.amin(1, keepdim=True) + distance.amax(1, keepdim=True)) / 2
 
     def average(self, means: tuple[Tensor, ...], log_variances: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, D) of the average: arithmetic means of the pair's means and variances."""

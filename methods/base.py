@@ -32,6 +32,8 @@ class Independent:
 class Pairs:
     """Pairs of images that share all but a few factors: (2 * B, C, H, W), the first of each pair, then the second.
 
+    Which factors were drawn anew, and may have fallen on the old value, is `noise["changed"]`: booleans (B, K).
+
     Attributes:
         differing: how many factors are drawn anew for the second image; 0 draws that number too,
             from 1 to one less than there are factors, for each pair.
@@ -45,7 +47,37 @@ class Groups:
     """Images (B, C, H, W) that share every factor but one; which one, an integer (), is `noise["factor"]`."""
 
 
-Batches = Independent | Pairs | Groups
+@dataclass(frozen=True)
+class Transitions:
+    """Pairs of images in time: (2 * B, C, H, W), what is seen first of each, then what is seen next.
+
+    Each factor of n values takes a step that has the probability exp(-rate * |step| / log n), but for a constant; where
+    none has moved, one does. Which moved is `noise["changed"]`: booleans (B, K).
+
+    Reference: Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with temporal sparse coding",
+    section 4.1 and appendix, the data sets called LAP.
+    """
+
+    rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Independent images and beside them as many whose factors are told: (number * B + B, C, H, W), these last.
+
+    Their factors' values are `noise["labels"]`, integers (B, K).
+
+    Attributes:
+        images: how many labelled images there are, drawn once for the run and then, B at a time, from among themselves;
+            0: all, drawn anew in each step.
+        number: of unlabelled batches, as of `Independent`.
+    """
+
+    images: int = 0
+    number: int = 1
+
+
+Batches = Independent | Pairs | Groups | Transitions | Labelled
 
 
 @dataclass(frozen=True)
@@ -151,15 +183,13 @@ class Method:
     def objection(self) -> str:
         """Why the method cannot learn from such data, in one sentence; empty where it can.
 
-        Pairs need a factor that is shared beside those that differ, and groups one that varies.
+        Pairs need a factor that is shared beside those that differ, other batches that look at factors one.
         """
         batches, count = self.batches(), len(self.factor_sizes)
-        least = max(1, batches.differing) + 1 if isinstance(batches, Pairs) else int(isinstance(batches, Groups))
-        kind = type(batches).__name__.lower()
-        need = (
-            f"{self.name} trains on {kind} of images, which here take at least {least} factors; the data have {count}."
-        )
-        return need if count < least else ""
+        shared = max(1, batches.differing) if isinstance(batches, Pairs) else 0
+        least = 0 if isinstance(batches, Independent) else shared + 1
+        told = f"{self.name} trains on {name_of(batches)}, which here take at least {least} factors"
+        return f"{told}; the data have {count}." if count < least else ""
 
     def players(self) -> dict[str, Player]:
         """The players by name, in the order of their turns; none where the method is fitted in closed form."""
@@ -202,6 +232,12 @@ class Method:
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """Numbers about a run that stand in the tables beside its scores."""
         return {}
+
+
+def name_of(batches: Batches) -> str:
+    """The images of such batches in words."""
+    kind = type(batches).__name__.lower()
+    return f"{kind} images" if isinstance(batches, Independent | Labelled) else f"{kind} of images"
 
 
 def hyperparameter_fields(method: type[Method]) -> dict[str, Field[Any]]:

@@ -8,14 +8,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
+from math import log
 
 import torch
 from torch import Generator, Tensor
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.datasets.populations import population_of
-from methods.base import Batches, Groups, Independent, Method, Pairs
+from benchmark.datasets.populations import Weighted, population_of
+from methods.base import Batches, Groups, Independent, Labelled, Method, Pairs, Transitions, name_of
 
+LABELLED = 1 << 40  # what the seed of the stream that draws labelled images differs in from that of batches
 CHUNK = 64  # steps drawn at once; the numbers that follow from a seed depend on it
 Draw = tuple[Tensor, dict[str, dict[str, Tensor]]]  # places (runs, images), noise (runs, ...) by player and name
 
@@ -126,20 +128,30 @@ def draw_batches(
     kind: Batches, dataset: FactorDataset, batch: int, generator: Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Places (CHUNK, images) of a chunk of steps, and what else a loss is told of each step's batch."""
-    told: dict[str, Tensor] = {}
-    if isinstance(kind, Independent):
-        images = kind.number * batch
-        indices = population_of(dataset).draw(CHUNK * images, generator).view(CHUNK, images)
-    else:
-        draw = draw_pairs if isinstance(kind, Pairs) else draw_groups
-        indices, told = draw(kind, dataset, batch, generator)  # type: ignore[arg-type]
+    match kind:
+        case Labelled():
+            return draw_labelled(kind, dataset, batch, generator)
+        case Pairs():
+            indices, told = draw_pairs(kind, dataset, batch, generator)
+        case Transitions():
+            indices, told = draw_transitions(kind, dataset, batch, generator)
+        case Groups():
+            indices, told = draw_groups(kind, dataset, batch, generator)
+        case _:
+            indices, told = draw_independent(kind, dataset, batch, generator), {}
     return dataset.draw(indices, generator), told
+
+
+def draw_independent(kind: Independent | Labelled, dataset: FactorDataset, batch: int, generator: Generator) -> Tensor:
+    """Indices (CHUNK, number * batch) of images that are independent of one another."""
+    images = kind.number * batch
+    return population_of(dataset).draw(CHUNK * images, generator).view(CHUNK, images)
 
 
 def draw_pairs(
     kind: Pairs, dataset: FactorDataset, batch: int, generator: Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Pairs whose factors are equal but for some that are drawn anew (and may fall on the old value).
+    """Pairs whose factors are equal but for some that are drawn anew (and may fall on the old value), and which.
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", section 5.
     """
@@ -149,8 +161,66 @@ def draw_pairs(
     differing = torch.randint(1, count, (len(one), 1), generator=generator)
     if kind.differing:
         differing = torch.full_like(differing, kind.differing)
-    second = population.redraw(one, other, order < differing, generator)
-    return torch.cat([one.view(CHUNK, batch), second.view(CHUNK, batch)], 1), {}
+    changed = order < differing
+    second = population.redraw(one, other, changed, generator)
+    return _side_by_side(one, second, batch), {"changed": changed.view(CHUNK, batch, count)}
+
+
+def draw_transitions(
+    kind: Transitions, dataset: FactorDataset, batch: int, generator: Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Pairs of which the second is a small step along the factors away from the first, and which factors moved.
+
+    Where images have weights a step is taken with the ratio of the second's to the first's, at most 1, and is not
+    taken otherwise, so that images that training does not have are never seen (Metropolis et al. 1953).
+
+    Reference: see `Transitions`.
+    """
+    population, sizes = population_of(dataset), dataset.factor_sizes
+    one = population.draw(CHUNK * batch, generator)
+    before = dataset.factors(one)
+    after = torch.stack([_step(before[:, k], size, kind.rate, generator) for k, size in enumerate(sizes)], 1)
+    moved = torch.stack([_step(before[:, k], size, kind.rate, generator, True) for k, size in enumerate(sizes)], 1)
+    chosen = torch.rand(before.shape, generator=generator).argmax(1, keepdim=True) == torch.arange(len(sizes))
+    still = (after == before).all(1, keepdim=True)
+    second = dataset.indices(torch.where(still & chosen, moved, after))
+    if isinstance(population, Weighted):
+        ratio = population.probabilities(second) / population.probabilities(one)
+        second = torch.where(torch.rand(len(one), generator=generator) < ratio, second, one)
+    changed = dataset.factors(second) != before
+    return _side_by_side(one, second, batch), {"changed": changed.view(CHUNK, batch, len(sizes))}
+
+
+def _step(values: Tensor, size: int, rate: float, generator: Generator, elsewhere: bool = False) -> Tensor:
+    """The next values (N,) of a factor of that size, by Laplace steps; `elsewhere`: another value than before."""
+    apart = (torch.arange(size) - torch.arange(size)[:, None]).abs()
+    weights = torch.exp(-apart.double() * rate / log(size)).masked_fill(elsewhere & (apart == 0), 0)
+    share = torch.rand(len(values), 1, generator=generator, dtype=torch.float64)
+    sums = weights.cumsum(1)[values]
+    return (sums <= share * sums[:, -1:]).sum(1)
+
+
+def _side_by_side(one: Tensor, second: Tensor, batch: int) -> Tensor:
+    """Each step's first images, then the second: (CHUNK, 2 * batch)."""
+    return torch.cat([one.view(CHUNK, batch), second.view(CHUNK, batch)], 1)
+
+
+def draw_labelled(
+    kind: Labelled, dataset: FactorDataset, batch: int, generator: Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Places of independent images, then of labelled ones, and the factors' values of these.
+
+    Which images are labelled follows from the generator's seed, however far it has come.
+    """
+    places = dataset.draw(draw_independent(kind, dataset, batch, generator), generator)
+    own = Generator().manual_seed(generator.initial_seed() ^ LABELLED) if kind.images else generator
+    indices = population_of(dataset).draw(kind.images or CHUNK * batch, own)
+    labelled = dataset.draw(indices, own)
+    if kind.images:
+        chosen = torch.randint(kind.images, (CHUNK * batch,), generator=generator)
+        indices, labelled = indices[chosen], labelled[chosen]
+    told = dataset.factors(indices).view(CHUNK, batch, len(dataset.factor_sizes))
+    return torch.cat([places, labelled.view(CHUNK, batch)], 1), {"labels": told}
 
 
 def draw_groups(
@@ -168,11 +238,13 @@ def draw_groups(
 
 def objection(kind: Batches, dataset: FactorDataset) -> str:
     """Why such batches cannot be had of the images that a table tells the factors of; empty where they can."""
-    if dataset.table is None or isinstance(kind, Independent):
+    if dataset.table is None or isinstance(kind, Independent | Labelled):
         return ""
+    if isinstance(kind, Transitions):
+        return f"it trains on {name_of(kind)}, which take a grid of factors, and {dataset.name} has a table of them."
     shared = 1 if isinstance(kind, Pairs) else dataset.table.shape[1] - 1
     names = combinations(range(dataset.table.shape[1]), shared)
     if any(len(torch.unique(dataset.table[:, list(columns)], dim=0)) < len(dataset.table) for columns in names):
         return ""
     told = "a factor" if isinstance(kind, Pairs) else "all factors but one"
-    return f"it trains on {type(kind).__name__.lower()} of images, and no two images of {dataset.name} share {told}."
+    return f"it trains on {name_of(kind)}, and no two images of {dataset.name} share {told}."

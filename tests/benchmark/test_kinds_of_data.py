@@ -21,7 +21,7 @@ from benchmark.scoring.encoding import draw_rows
 from benchmark.spec import RunSpec
 from benchmark.training.draws import CHUNK, draw_batches, objection
 from benchmark.training.harness import train, train_pack
-from methods.base import Groups, Independent, Pairs
+from methods.base import Groups, Independent, Labelled, Pairs, Transitions
 from methods.likelihoods import negative_log_likelihood
 
 TABLE = np.array([[y, x] for y in range(4) for x in range(4) if (x, y) != (3, 3)])  # a corner is missing
@@ -155,10 +155,24 @@ def test_partners_are_drawn_evenly_among_those_that_share():
     assert (counts[1:3] - counts[1:3].mean()).abs().max() < 5 * counts[1:3].mean().sqrt()
 
 
-@pytest.mark.parametrize(("kind", "refused"), [(Independent(), ""), (Pairs(), "pairs"), (Groups(), "groups")])
+@pytest.mark.parametrize(("kind", "refused"), [(Pairs(), "pairs"), (Groups(), "groups")])
 def test_a_table_without_partners_is_refused(kind, refused):
-    data = collection(np.array([[k, k] for k in range(4)] * 1))
-    assert (f"trains on {refused} of images, and no two images of some share" in objection(kind, data)) is bool(refused)
+    data = collection(np.array([[k, k] for k in range(4)]))
+    assert f"trains on {refused} of images, and no two images of some share" in objection(kind, data)
+
+
+def test_steps_along_a_table_are_refused():
+    assert objection(Transitions(), collection()) == (
+        "it trains on transitions of images, which take a grid of factors, and some has a table of them."
+    )
+
+
+@pytest.mark.parametrize("kind", [Independent(), Labelled(5)], ids=str)
+def test_images_by_themselves_need_no_partners(kind):
+    data = collection(np.array([[k, k] for k in range(4)]))
+    assert objection(kind, data) == ""
+    places, _ = draw_batches(kind, data, 8, torch.Generator().manual_seed(0))
+    assert places.max() < 4
 
 
 def test_a_constant_factor_and_too_few_images_are_refused():

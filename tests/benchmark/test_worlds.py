@@ -12,7 +12,7 @@ from benchmark.datasets.protocols import CORRELATED, HELD_OUT, SIZES
 from benchmark.datasets.worlds import enter, held_out_of, known_worlds, parts_of, read_world
 from benchmark.errors import UsageError
 from benchmark.training.draws import CHUNK, draw_batches
-from methods.base import Groups, Independent, Pairs
+from methods.base import Groups, Independent, Labelled, Pairs
 from tests.benchmark.grids import Blank
 
 CARS = {"elevation": 4, "azimuth": 24, "object_type": 183}
@@ -244,7 +244,7 @@ def test_parts_are_told_by_the_text_alone():
 
 WORLDS = ["correlated=shape:scale:0.3,position_x:position_y:0.2", "held_out=shape=1,position_x=2..3"]
 WORLDS += [f"correlated=shape:all:0.4 {WORLDS[1]}"]
-KINDS = [Independent(), Independent(2), Pairs(), Pairs(1), Groups()]
+KINDS = [Independent(), Independent(2), Pairs(), Pairs(1), Groups(), Labelled()]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

@@ -1,13 +1,14 @@
 from itertools import combinations, product
-from math import comb
+from math import comb, exp, log
 
 import pytest
 import torch
 from scipy.stats import chisquare
 
 import methods
-from benchmark.training.draws import CHUNK, Draws, draw_groups, draw_pairs
-from methods.base import Groups, Independent, Method, Pairs, Player
+from benchmark.datasets.worlds import enter
+from benchmark.training.draws import CHUNK, Draws, draw_batches, draw_groups, draw_pairs
+from methods.base import Groups, Independent, Labelled, Method, Pairs, Player, Transitions
 
 FACTORS = 5  # of the small data set
 
@@ -42,7 +43,9 @@ def _pairs(mini, differing, batch=500):
     """Factors (pairs, K) of the first and of the second images."""
     indices, told = draw_pairs(Pairs(differing), mini, batch, _generator(0))
     assert indices.shape == (CHUNK, 2 * batch)
-    assert told == {}
+    one, other = (mini.factors(part.flatten()) for part in indices.chunk(2, 1))
+    moved = told["changed"].flatten(0, 1)
+    assert not ((one != other) & ~moved).any()  # what changed was told
     return [mini.factors(part.flatten()) for part in indices.chunk(2, 1)]
 
 
@@ -142,7 +145,76 @@ def test_independent_batches_and_noise_are_the_generators_own(mini, number):
                     assert torch.equal(drawn_noise[player][name], values[None, step])
 
 
-KINDS = [Independent(), Independent(2), Pairs(), Pairs(2), Groups()]
+def test_as_many_factors_are_told_to_be_drawn_anew_as_are(mini):
+    _, told = draw_pairs(Pairs(2), mini, 50, _generator(0))
+    assert (told["changed"].sum(2) == 2).all()
+
+
+def _transitions(data, rate=1.0, batch=500):
+    """Factors (pairs, K) of what is seen first and next, and which are told to have moved."""
+    indices, told = draw_batches(Transitions(rate), data, batch, _generator(0))
+    assert indices.shape == (CHUNK, 2 * batch)
+    first, second = (data.factors(part.flatten()) for part in indices.chunk(2, 1))
+    return first, second, told["changed"].flatten(0, 1)
+
+
+def test_transitions_tell_what_moved_and_something_always_does(mini):
+    first, second, moved = _transitions(mini, rate=30)
+    assert torch.equal(first != second, moved)
+    assert (moved.sum(1) == 1).all()  # at such a rate no second factor moves
+
+
+def test_a_factors_steps_have_laplace_probabilities(mini):
+    """By counting, given that two factors have moved of their own, which leaves a third free."""
+    first, second, moved = _transitions(mini)
+    for k, size in enumerate(mini.factor_sizes):
+        free = moved[:, [other for other in range(FACTORS) if other != k]].sum(1) > 1
+        starts = torch.bincount(first[free, k], minlength=size)
+        weights = torch.tensor([[exp(-abs(a - b) / log(size)) for b in range(size)] for a in range(size)])
+        wanted = (weights / weights.sum(1, keepdim=True) * starts[:, None]).double().flatten()
+        seen = torch.bincount(first[free, k] * size + second[free, k], minlength=size**2)
+        assert chisquare(seen, wanted * seen.sum() / wanted.sum()).pvalue > 1e-3
+
+
+def test_transitions_of_a_world_stay_in_it(mini):
+    world = enter(mini, "held_out=shape=1,position_x=2..3")
+    first, second, moved = _transitions(world)
+    for factors in (first, second):
+        assert not ((factors[:, 0] == 1) & (factors[:, 3] >= 2) & (factors[:, 3] <= 3)).any()
+    assert torch.equal(first != second, moved)
+    assert moved.any(1).double().mean() > 0.8
+
+
+def _labelled(data, kind, chunks=2, seed=0):
+    """Indices and labels of the labelled images, and indices of the others, of some chunks of steps."""
+    generator = _generator(seed)
+    drawn = [draw_batches(kind, data, 8, generator) for _ in range(chunks)]
+    places = torch.cat([places for places, _ in drawn])
+    assert places.shape == (chunks * CHUNK, 8 * kind.number + 8)
+    return places[:, -8:].flatten(), torch.cat([told["labels"] for _, told in drawn]).flatten(0, 1), places[:, :-8]
+
+
+@pytest.mark.parametrize("kind", [Labelled(20), Labelled(20, 2), Labelled()], ids=str)
+def test_labels_are_the_labelled_images_factors(mini, kind):
+    indices, labels, others = _labelled(mini, kind)
+    assert torch.equal(mini.factors(indices), labels)
+    assert len(others.unique()) > 200
+    number = len(indices.unique())
+    assert number > 200 if kind.images == 0 else 15 < number <= 20
+
+
+def test_labelled_images_are_the_seeds_own_and_stay_the_same(mini):
+    """However far the stream has come, as after a checkpoint."""
+    first, *_ = _labelled(mini, Labelled(20))
+    assert {*first.tolist()} != {*_labelled(mini, Labelled(20), seed=1)[0].tolist()}
+    generator, state = _generator(3), _generator(0)
+    torch.rand(100, generator=state)
+    generator.set_state(state.get_state())
+    later, _ = draw_batches(Labelled(20), mini, 8, generator)
+    assert {*later[:, 8:].flatten().tolist()} == {*first.tolist()}
+
+
+KINDS = [Independent(), Independent(2), Pairs(), Pairs(2), Groups(), Transitions(), Labelled(20), Labelled()]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -175,7 +247,7 @@ def test_players_are_told_the_factor_but_have_noise_of_their_own(mini):
 
 
 def test_methods_get_batches_of_the_size_that_their_noise_has(mini):
-    for name, images in (("vae", 8), ("adagvae", 16), ("dcign", 8), ("factorvae", 16), ("infogan", 8)):
+    for name, images in (("vae", 8), ("adagvae", 16), ("dcign", 8), ("factorvae", 16), ("s2_factorvae", 24)):
         method = methods.REGISTRY[name](mini.image_shape, factor_sizes=mini.factor_sizes)
         draws = Draws(method, [_generator(0)], [_generator(1)], mini, 8, torch.float32)
         assert draws.of_step(0)[0].shape == (1, images)
