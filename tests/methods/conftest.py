@@ -5,7 +5,7 @@ from math import prod
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, one_hot
 
 from benchmark.datasets.base import FactorDataset
 from methods.networks import ARCHITECTURES, Architecture
@@ -43,3 +43,25 @@ class _Small(FactorDataset):
 @pytest.fixture(scope="session")
 def small(mini):
     return _Small(mini)
+
+
+class _Bars(FactorDataset):
+    """Three rows of four tiles of 4 x 4 pixels, in each of which one is lit: three factors that are seen apart."""
+
+    def __init__(self):
+        super().__init__("bars", "drawn", {"top": 4, "middle": 4, "bottom": 4}, (1, 12, 16))
+
+    def images(self, indices):
+        tiles = one_hot(self.factors(indices), 4).float()[:, None]
+        return tiles.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+    def moved_by_each(self, training):
+        """How far codes vary with each factor while the others stand: (factor, latent)."""
+        with torch.no_grad():
+            codes = training.method.encode(training.networks, self.images(torch.arange(64)))
+        return torch.stack([codes.view(4, 4, 4, -1).var(k).mean((0, 1)) for k in range(3)])
+
+
+@pytest.fixture(scope="session")
+def bars():
+    return _Bars()

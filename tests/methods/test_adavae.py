@@ -8,6 +8,8 @@ from benchmark.training.harness import train
 from methods.adagvae import AdaGVAE, kl_between
 from methods.adamlvae import AdaMLVAE
 from methods.base import Pairs, hyperparameters_of
+from methods.groupvae import GroupVAE
+from methods.mlvae import MLVAE
 
 SHAPE = (1, 4, 4)
 
@@ -114,10 +116,37 @@ def test_loss_is_the_mean_over_both_images(small_networks, beta):
     torch.testing.assert_close(terms["loss"], -sum(bounds) / 6)
 
 
+@pytest.mark.parametrize(("told", "guessed"), [(GroupVAE, AdaGVAE), (MLVAE, AdaMLVAE)])
+def test_told_what_changed_a_pair_averages_all_other_latents(told, guessed):
+    """Latent by latent: those of factors drawn anew are each image's own, those beyond the factors shared."""
+    outputs = _outputs()
+    changed = torch.tensor([[True, False, False], [False, True, True]] * 3)
+    noise = {"posterior": torch.randn(12, 5, dtype=torch.float64), "changed": changed}
+    latents = told(SHAPE, 5).infer({"encoder": lambda batch: batch}, outputs, noise)
+    mean, log_variance = outputs.chunk(2, 1)
+    averages = guessed(SHAPE, 5).average(mean.chunk(2), log_variance.chunk(2))
+    for pair in range(6):
+        for j in range(5):
+            for image in (pair, pair + 6):
+                own = j < 3 and changed[pair, j]
+                expected = (mean[image, j], log_variance[image, j]) if own else [each[pair, j] for each in averages]
+                assert (latents.mean[image, j], latents.log_variance[image, j]) == tuple(expected)
+
+
 def test_pairs_are_asked_for():
     assert AdaGVAE(SHAPE).batches() == Pairs(0)
-    assert AdaMLVAE(SHAPE, structure={"differing": 2}).batches() == Pairs(2)
+    for cls in (AdaMLVAE, GroupVAE, MLVAE):
+        assert cls(SHAPE, structure={"differing": 2}).batches() == Pairs(2)
     assert AdaGVAE(SHAPE, 7).noise_shapes(8) == {"posterior": (16, 7)}
+
+
+@pytest.mark.parametrize("name", ["groupvae", "mlvae"])
+def test_told_what_changed_learns_each_factor_in_its_own_latent(bars, small_networks, name):
+    """Of three in ten latents, in their order."""
+    training = train(RunSpec(name, {"differing": 1}, "dsprites_mini", steps=300), bars, "fp32")
+    moved = bars.moved_by_each(training)
+    assert moved.argmax(1).tolist() == [0, 1, 2]
+    assert moved.argmax(0)[:3].tolist() == [0, 1, 2]
 
 
 def _disagreement(training, small):

@@ -1,9 +1,7 @@
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
-from torch.nn.functional import one_hot
 
-from benchmark.datasets.base import FactorDataset
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.base import Groups, hyperparameters_of
@@ -77,22 +75,8 @@ def test_its_kl_has_the_weight_one():
     assert DCIGN(SHAPE, factor_sizes=(3, 2, 4)).report({}, hyperparameters_of(DCIGN, {}))["beta"] == 1
 
 
-class _Bars(FactorDataset):
-    """Three rows of four tiles of 4 x 4 pixels, in each of which one is lit: three factors that are seen apart."""
-
-    def __init__(self):
-        super().__init__("bars", "drawn", {"top": 4, "middle": 4, "bottom": 4}, (1, 12, 16))
-
-    def images(self, indices):
-        tiles = one_hot(self.factors(indices), 4).float()[:, None]
-        return tiles.repeat_interleave(4, 2).repeat_interleave(4, 3)
-
-
-def test_learns_each_factor_in_its_own_latent(small_networks):
-    bars = _Bars()
+def test_learns_each_factor_in_its_own_latent(small_networks, bars):
     training = train(RunSpec("dcign", {}, "dsprites_mini", steps=600), bars, "fp32")
-    with torch.no_grad():
-        codes = training.method.encode(training.networks, bars.images(torch.arange(64))).view(4, 4, 4, 3)
-    moved = torch.stack([codes.var(k).mean((0, 1)) for k in range(3)])  # (factor that varies, latent)
+    moved = bars.moved_by_each(training)
     assert (moved / moved.sum(0)).diag().min() > 0.6
     assert training.history[-1]["loss"] < 0.8 * training.history[0]["loss"]
