@@ -32,6 +32,7 @@ from benchmark.training.draws import Draws
 from benchmark.training.harness import Training, build, choose_device, find_objection, fit, train_pack
 from benchmark.training.pack import callable_networks
 from methods.base import Method, Networks, Player, Terms
+from metrics.grouping import refuse_odd_groups
 
 BATCH = 8
 PROTOCOL = "check"  # the name of the preset that stands while checks are made
@@ -267,6 +268,11 @@ def encode(cls: type[Method]) -> None:
         assert codes.ndim == 2, f"codes of {rows} images have shape {tuple(codes.shape)}; (B, D) is needed"
         assert codes.isfinite().all(), "codes are not finite"
     assert len({codes.shape[1] for codes in shapes.values()}) == 1, "the number of codes depends on the batch"
+    if groups := subject.method.groups():
+        try:
+            refuse_odd_groups(groups, shapes[3].shape[1])
+        except ValueError as error:
+            raise AssertionError(f"its groups do not suit its codes: {error}") from error
 
 
 def encode_deterministic(cls: type[Method]) -> None:

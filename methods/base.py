@@ -211,6 +211,13 @@ class Method:
         """Codes (B, D) of the images (B, C, H, W), deterministic: the representation that is scored."""
         raise NotImplementedError
 
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The columns of codes that make up each vector of a representation of vectors; none where codes are numbers.
+
+        Metrics then see each group's first principal component, and the tables say so.
+        """
+        return ()
+
     def represent(self, networks: Networks, images: Tensor, factors: Tensor) -> Tensor:
         """The codes that are scored, from images and factors (B, K), at which none but an oracle looks."""
         return self.encode(networks, images)

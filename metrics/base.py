@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
-from metrics.grouping import Groups, reduce_groups
+from metrics.grouping import Groups, describe_groups, reduce_groups
 from metrics.information import bin_codes
 from metrics.options import Option, nearest, read_options, write_name
 
@@ -126,10 +126,7 @@ class Table:
     def tell_groups(self) -> str:
         """One sentence on how vectors of codes are scored; empty where codes are scored as they are."""
         kept = ", ".join(f"{share:.0%}" for share in self.kept)
-        told = (
-            f"{len(self.kept)} groups of columns, each scored by its first principal component over the training rows"
-        )
-        return f"{told}, which keeps of its variance {kept}" if self.kept else ""
+        return f"{describe_groups(len(self.kept))}, which keeps of its variance {kept}" if self.kept else ""
 
     def tell_scarce(self) -> str:
         """One sentence on a factor with nearly one value a row, which nothing can be learned of; empty without one.

@@ -37,6 +37,11 @@ def reduce_groups(
     )
 
 
+def describe_groups(number: int) -> str:
+    """How so many groups are scored, in words."""
+    return f"{number} groups of columns, each scored by its first principal component over the training rows"
+
+
 def refuse_odd_groups(groups: Groups, codes: int) -> None:
     """Raise ValueError where groups do not hold each of so many columns once."""
     told = Counter(column for columns in groups for column in columns)

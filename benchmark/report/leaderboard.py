@@ -64,7 +64,8 @@ def collect_runs(out: Path) -> pd.DataFrame:
     scores has one row whose metric is an empty text, as every text is where there is none.
     `stale` says what of a run was made by an older version of its method, its data set or a
     metric than the present one, or by other code of a plugin. `evidence` says how its scores are known
-    (`spec.EVIDENCE`), and `remarks` what is odd about codes that somebody sent.
+    (`spec.EVIDENCE`), and `remarks` what is odd about codes: vectors that were brought to numbers, or what
+    `scoring.scrutiny` found.
     """
     runs: list[dict[str, Any]] = []
     counts: list[int] = []
@@ -114,7 +115,7 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         "reason": status.get("reason", ""),
         "stale": "; ".join(_stale_parts(spec, environment, scores if finished else {})),
         "evidence": sent.get("evidence", CLAIMED),
-        "remarks": "; ".join(sent.get("remarks", [])),
+        "remarks": "; ".join([*sent.get("remarks", []), *filter(None, [scores.get("grouped")])]),
         "train_rows": rows["train"] if rows else None,
         "test_rows": rows["test"] if rows else None,
         "codes": scores.get("codes") if finished else None,

@@ -38,6 +38,7 @@ from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.harness import Save, Training, build, choose_device, train_pack
 from metrics import Metric, Table
 from metrics.base import WIDE
+from metrics.grouping import describe_groups
 
 PROGRESS_SECONDS = 1.0
 CHECKPOINT_SHARE = 0.02  # of a training's time, that checkpoints take at most
@@ -110,6 +111,7 @@ class Encoded:
 
     Attributes:
         tables: of a world's parts, by their names.
+        grouped: how vectors of codes were brought to numbers; empty where codes are scored as they are.
     """
 
     run_id: str
@@ -118,6 +120,7 @@ class Encoded:
     measures: dict[str, float]
     note: str = ""
     tables: Mapping[str, Table] = field(default_factory=dict)
+    grouped: str = ""
 
 
 def is_done(spec: RunSpec, workplace: Workplace) -> bool:
@@ -371,7 +374,8 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
         measures = measure(method, networks, dataset, rows, spec)
         measures |= measure_parts(method, networks, dataset, rows_of_parts, spec)
         picture_run(folder, measures)
-    return Encoded(spec.run_id, spec.seed, table, measures, note, tables_of(parts, dataset))
+    grouped = describe_groups(len(method.groups())) if method.groups() else ""
+    return Encoded(spec.run_id, spec.seed, table, measures, note, tables_of(parts, dataset), grouped)
 
 
 def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
@@ -379,9 +383,9 @@ def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
     table = read_table(folder, data_dir)
     if table is None or not folder.finished:
         return None
-    measures = folder.read_json("scores.json")["measures"]
-    tables = read_tables(folder, data_dir)
-    return Encoded(folder.path.name, folder.read_json("spec.json")["seed"], table, measures, tables=tables)
+    scores, seed = folder.read_json("scores.json"), folder.read_json("spec.json")["seed"]
+    told = {"tables": read_tables(folder, data_dir), "grouped": scores.get("grouped", "")}
+    return Encoded(folder.path.name, seed, table, scores["measures"], **told)
 
 
 def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
@@ -454,6 +458,7 @@ def _score(
         "metrics": {name: stored[name] for name in sorted(stored)},
         "measures": encoded.measures,
         **({"parts": parts} if parts else {}),
+        **({"grouped": encoded.grouped} if encoded.grouped else {}),
         "left_out": {name: told for name, told in sorted((left_out | unsuited).items()) if name not in stored},
     }
     folder.write_json("scores.json", scores)

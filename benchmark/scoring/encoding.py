@@ -22,7 +22,7 @@ from benchmark.training.harness import flatten_terms, stream
 from benchmark.training.pack import callable_networks
 from methods.base import Method
 from metrics import Table, Values
-from metrics.grouping import Groups
+from metrics.grouping import Groups, reduce_groups
 
 ENCODE_BATCH = 256
 FEW = 4  # parts of what an encoder gave that a message names
@@ -167,13 +167,20 @@ def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset
 
 @torch.inference_mode()
 def represent(method: Method, networks: nn.ModuleDict, dataset: FactorDataset, rows: Rows) -> np.ndarray:
-    """Codes (N, D) of all the rows, those of training first, by a trained method in float32."""
+    """Codes (N, D) of all the rows, those of training first, by a trained method in float32; of groups, one each.
+
+    Where there are groups, what brings them to a number is fitted on the training rows.
+    """
     called = callable_networks(networks, "fp32")
     parts = [
         method.represent(called, dataset.at(places), dataset.factors(indices)).float()
         for indices, places in rows.batches(dataset)
     ]
-    return torch.cat(parts).cpu().numpy()
+    codes = torch.cat(parts).cpu().numpy()
+    if groups := method.groups():
+        n = len(rows.train)
+        codes = np.concatenate(reduce_groups(codes[:n], codes[n:], groups)[:2])
+    return codes
 
 
 def score_encoder(

@@ -104,6 +104,7 @@ OBJECTS: Mapping[str, Kind] = {
         rows=_record(train=_is_whole, test=_is_whole),
         parts=_table_of(_is_word, _record(train=_is_whole, test=_is_whole)),
         codes=_is_positive,
+        grouped=_is_text,
         metrics=_table_of(_is_metric, SCORED),
         left_out=_table_of(_is_metric, _record(version=_is_whole, reason=_is_text)),
     ),

@@ -193,6 +193,13 @@ class Misshapen(Tiny):
         return super().encode(networks, images)[:, :, None]
 
 
+class Misgrouped(Tiny):
+    """Groups that leave a column out. Reference: none."""
+
+    def groups(self):
+        return ((0, 1), (3,))
+
+
 class Sampling(Tiny):
     """Codes drawn at random. Reference: none."""
 
@@ -306,6 +313,7 @@ BROKEN = {
     Scribbling: "inputs",
     NoisyInPlace: "inputs",
     Misshapen: "encode",
+    Misgrouped: "encode",
     Sampling: "encode_deterministic",
     Batchwise: "encode_one_by_one",
     Logits: "decode",

@@ -8,9 +8,9 @@ import pytest
 import methods
 import metrics
 from benchmark.plugins import load_plugins
-from benchmark.report.leaderboard import collect_runs
+from benchmark.report.leaderboard import build_leaderboard, collect_runs
 from benchmark.running import execution
-from benchmark.running.execution import Workplace, execute, is_done
+from benchmark.running.execution import Workplace, execute, is_done, read_encoded, score
 from benchmark.running.scheduler import carry_out, run_all, score_beside_training
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
@@ -413,6 +413,37 @@ def test_what_does_not_apply_is_left_out_once_and_is_no_failure(tmp_path, plugin
     assert "of 20 test rows some have values that no training row has (20 of factor 'level')" in outcome.note
     assert is_done(spec, place)
     assert next(execute([spec], place)).note == ""
+
+
+VECTORS = """
+from methods import register
+from methods.vae import VAE
+
+@register("vectors")
+class Vectors(VAE):
+    "Reference: none."
+
+    def groups(self):
+        return ((0, 1, 2), (3,), tuple(range(4, 10)))
+"""
+
+
+def test_codes_that_are_vectors_are_scored_as_numbers_and_the_table_says_so(tmp_path, plugins_anew):
+    """Scored anew from what is stored, too; the model and its pictures keep all columns."""
+    plugin = tmp_path / "vectors.py"
+    plugin.write_text(VECTORS)
+    assert load_plugins([plugin]) == []
+    spec = RunSpec("vectors", dataset="dsprites_mini", steps=2)
+    assert next(execute([spec], Workplace(tmp_path, "cpu", metrics=["mig"], plugins=(plugin,)))).finished
+    folder = run_folder(tmp_path, spec.run_id)
+    for name in ("codes.npz", "probe.npz"):
+        assert folder.read_arrays(name)["codes"].shape[1] == 3
+    assert len(folder.read_arrays("pictures.npz")["traversals"]) == 10
+    told = "3 groups of columns, each scored by its first principal component over the training rows"
+    assert set(build_leaderboard(collect_runs(tmp_path))["remarks"]) == {told}
+    encoded = read_encoded(folder, None)
+    assert score(encoded, Workplace(tmp_path, "cpu", metrics=["mig", "sap"])).finished
+    assert set(collect_runs(tmp_path)["remarks"]) == {told}
 
 
 def test_options_of_a_metric_have_columns_of_their_own(finished, tmp_path):
