@@ -27,8 +27,8 @@ class SlowVAE(VAE):
     The prior of what is seen next is a Laplace distribution about what was seen first. Minimises, for a pair, the
     reconstruction of both images + beta * KL from the standard normal + gamma * KL from the Laplace prior about the
     other image's mean, in closed form; both are means over the two directions of time, in which the paper has one.
-    Halved, as all losses here are of an image. The authors' code adds the two directions of the last term up and counts
-    the entropy once: with it, gamma is as twice as much here, and posteriors are narrower.
+    Halved, as all losses here are of an image. The authors' code adds both directions' cross-entropies up and takes
+    one entropy from them: about twice the pressure at the same gamma.
 
     Reference: Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with temporal sparse coding",
     eq. 7 and appendix on the closed form; gamma = 10 and rate = 6 are the paper's, found by search.
