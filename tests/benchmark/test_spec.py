@@ -42,6 +42,7 @@ KEYS = {
     "pca": "7658d1d1db",
     "pixels": "cd51720f35",
     "qlae": "478dd2b7f1",
+    "tripod": "e7348d6863",
     "vae": "bf340d3b83",
     "vae_untrained": "39cb6ffd17",
 }
