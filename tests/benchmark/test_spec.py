@@ -34,6 +34,7 @@ KEYS = {
     "dcign": "149aad3504",
     "dipvae_i": "fd8bbc7baf",
     "dipvae_ii": "2b367b9744",
+    "factorqvae": "21ff87118d",
     "factorvae": "f47e555ed8",
     "ground_truth": "8ad9f1a1ec",
     "hfs": "5b251d2ce0",
