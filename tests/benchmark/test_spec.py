@@ -32,6 +32,7 @@ KEYS = {
     "betavae": "754d8a1ca0",
     "constrained_vae": "8d7cb6def0",
     "controlvae": "27422063f1",
+    "dava": "5aedc642fc",
     "dcign": "149aad3504",
     "dipvae_i": "fd8bbc7baf",
     "dipvae_ii": "2b367b9744",
