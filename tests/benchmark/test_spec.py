@@ -25,6 +25,7 @@ def test_run_ids_never_change():
 
 # A method that is changed so that its results change gets a new version, and so a new key here.
 KEYS = {
+    "aae": "44d438c38a",
     "adagvae": "2a6b11f601",
     "adamlvae": "cb1ffb0d59",
     "annealedvae": "b27c8072a0",
@@ -50,6 +51,7 @@ KEYS = {
     "tripod": "e7348d6863",
     "vae": "bf340d3b83",
     "vae_untrained": "39cb6ffd17",
+    "wae_mmd": "1f1dd156d4",
 }
 
 
