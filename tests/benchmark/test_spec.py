@@ -45,6 +45,7 @@ KEYS = {
     "ica": "3a3ad9e68e",
     "infogan": "e0f097fe0c",
     "infogan_cr": "3bdd4e0931",
+    "jointvae": "75cdbd5e6a",
     "pca": "7658d1d1db",
     "pixels": "cd51720f35",
     "qlae": "478dd2b7f1",
