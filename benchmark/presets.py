@@ -71,4 +71,20 @@ PRESETS = {
         # Initial weights (Glorot uniform, biases 0) are also that library's; for log variances see the architecture.
         optimiser=Optimiser("Adagrad", lr=1e-2, options={"initial_accumulator_value": 0.1}),
     ),
+    "standard_broadcast": Preset(
+        summary="the study's protocol with a spatial broadcast decoder, Watters et al. 2019",
+        architecture="spatial_broadcast",
+        latents=10,
+        steps=300_000,
+        batch=64,
+        optimiser=Optimiser("Adam", lr=1e-4, options={"betas": (0.9, 0.999), "eps": 1e-8}),
+    ),
+    "tripod2024": Preset(
+        summary="the quantised line's protocol with residual networks, Hsu et al. 2024 (their layers are ours)",
+        architecture="residual",
+        latents=10,
+        steps=250_000,
+        batch=64,
+        optimiser=Optimiser("Adam", lr=2e-4),
+    ),
 }

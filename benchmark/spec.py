@@ -13,7 +13,7 @@ import methods
 from benchmark import datasets
 from benchmark.errors import UsageError, unknown
 from benchmark.presets import PRESETS, Preset
-from methods.base import Method, hyperparameter_fields, hyperparameters_of
+from methods.base import Method, hyperparameter_fields, hyperparameters_of, told_of
 
 if TYPE_CHECKING:
     from metrics import Metric  # which brings numpy
@@ -76,7 +76,7 @@ class RunSpec:
             raise UsageError(f"steps is {steps}; at least 1 is needed.")
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "likelihood", read_likelihood(self.likelihood or PRESETS[self.preset].likelihood))
-        object.__setattr__(self, "hyperparameters", asdict(self.resolve_hyperparameters()))
+        object.__setattr__(self, "hyperparameters", told_of(self.resolve_hyperparameters()))
 
     @property
     def method_class(self) -> type[Method]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ class AdaGVAE(VAE):
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", eqs. 3-5.
     """
+
+    cost: ClassVar[float] = 1.7
 
     @dataclass(frozen=True)
     class Hyperparameters:

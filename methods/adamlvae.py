@@ -1,5 +1,7 @@
 """Ada-ML-VAE: weak supervision by pairs, with products of posteriors."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,8 @@ class AdaMLVAE(AdaGVAE):
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", section 4;
     the average is that of the ML-VAE, Bouchacourt et al. 2018.
     """
+
+    cost: ClassVar[float] = 1.7
 
     def average(self, means: tuple[Tensor, ...], log_variances: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Mean and log variance (B, D) of the product of the pair's posteriors: precisions add."""

@@ -1,7 +1,7 @@
 """AnnealedVAE: a capacity that grows."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -21,6 +21,8 @@ class AnnealedVAE(VAE):
     Reference: Burgess et al. 2018, "Understanding disentangling in beta-VAE", eq. 8; the schedule is
     that of Locatello et al. 2019.
     """
+
+    cost: ClassVar[float] = 1.0
 
     @dataclass(frozen=True)
     class Hyperparameters:

@@ -107,21 +107,27 @@ class Player:
 
 
 def hyperparameter(
-    default: float, meaning: str, low: float = 0.0, grid: tuple[float, ...] = (), structural: bool = False
+    default: float,
+    meaning: str,
+    low: float = 0.0,
+    grid: tuple[float, ...] = (),
+    structural: bool = False,
+    later: bool = False,
 ) -> Any:
     """A numeric field of `Hyperparameters`, at least `low`; `grid` holds the literature's values.
 
     One that is `structural` decides shapes, batches or which code runs: it is a whole number that a
-    method finds in `self.structure`, and runs that differ in it are not trained together.
+    method finds in `self.structure`, and runs that differ in it are not trained together. One that came `later` than
+    runs that are stored, with a default that changes nothing, is told of a run only where it has another value.
     """
-    return field(default=default, metadata={"meaning": meaning, "low": low, "grid": grid, "structural": structural})
+    told = {"meaning": meaning, "low": low, "grid": grid, "structural": structural, "later": later}
+    return field(default=default, metadata=told)
 
 
-def choice(default: str, meaning: str, choices: tuple[str, ...]) -> Any:
-    """A field of `Hyperparameters` that is one of several words; always structural."""
-    return field(
-        default=default, metadata={"meaning": meaning, "choices": choices, "grid": choices, "structural": True}
-    )
+def choice(default: str, meaning: str, choices: tuple[str, ...], later: bool = False) -> Any:
+    """A field of `Hyperparameters` that is one of several words; always structural (`later`: see `hyperparameter`)."""
+    told = {"meaning": meaning, "choices": choices, "grid": choices, "structural": True, "later": later}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,8 @@ class Method:
         version: raised whenever a change here changes results; part of a run's identity.
         Hyperparameters: a frozen dataclass of `hyperparameter` and `choice` fields with the paper's defaults.
         fitted_images: how many images, drawn with replacement, `fit` gets.
+        cost: a step's time beside `vae`'s, in the preset `quick` on one core; None: not told, or fitted in closed form.
+            A class tells its own, which none inherits.
         checked_with: class attributes that conformance checks set, where the method's own make them slow.
 
     Args:
@@ -152,6 +160,7 @@ class Method:
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    cost: ClassVar[float | None] = None
     Hyperparameters: ClassVar[type] = NoHyperparameters
     fitted_images: ClassVar[int] = 10_000
     checked_with: ClassVar[Mapping[str, Any]] = {"fitted_images": 200}
@@ -250,6 +259,12 @@ def name_of(batches: Batches) -> str:
 def hyperparameter_fields(method: type[Method]) -> dict[str, Field[Any]]:
     """The fields of the method's hyperparameters by name."""
     return {f.name: f for f in fields(method.Hyperparameters)}
+
+
+def told_of(hyperparameters: Any) -> dict[str, Any]:
+    """What a run's specification holds of them: all values by name, but usual ones of those that came later."""
+    declared = ((f, getattr(hyperparameters, f.name)) for f in fields(hyperparameters))
+    return {f.name: value for f, value in declared if value != f.default or not f.metadata.get("later")}
 
 
 def structure_of(hyperparameters: Any) -> dict[str, Any]:

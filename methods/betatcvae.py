@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ class BetaTCVAE(VAE):
 
     Reference: Chen et al. 2018, "Isolating sources of disentanglement in VAEs", eq. 4, appendix C.
     """
+
+    cost: ClassVar[float] = 1.1
 
     @dataclass(frozen=True)
     class Hyperparameters:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class ConstrainedVAE(VAE):
     Reference: Higgins et al. 2017, eqs. 2-3; the ascent is that of Rezende and Viola 2018, "Taming VAEs",
     there for a constraint on the reconstruction.
     """
+
+    cost: ClassVar[float] = 1.1
 
     @dataclass(frozen=True)
     class Hyperparameters:

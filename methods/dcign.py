@@ -1,7 +1,7 @@
 """DC-IGN: the deep convolutional inverse graphics network."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class DCIGN(VAE):
 
     Reference: Kulkarni et al. 2015, "Deep convolutional inverse graphics network", sections 3.1-3.2.
     """
+
+    cost: ClassVar[float] = 1.0
 
     @dataclass(frozen=True)
     class Hyperparameters:

@@ -1,7 +1,7 @@
 """DIP-VAE-I."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -21,6 +21,8 @@ class DIPVAEI(VAE):
 
     Reference: Kumar et al. 2018, "Variational inference of disentangled latent concepts ...", eq. 6.
     """
+
+    cost: ClassVar[float] = 1.0
 
     @dataclass(frozen=True)
     class Hyperparameters:

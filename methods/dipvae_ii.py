@@ -1,6 +1,7 @@
 """DIP-VAE-II."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ class DIPVAEII(DIPVAEI):
 
     Reference: Kumar et al. 2018, "Variational inference of disentangled latent concepts ...", eqs. 5 and 7.
     """
+
+    cost: ClassVar[float] = 1.0
 
     @dataclass(frozen=True)
     class Hyperparameters:

@@ -1,7 +1,7 @@
 """FactorVAE."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class FactorVAE(VAE):
 
     Reference: Kim and Mnih 2018, "Disentangling by factorising", eqs. 2-3 and algorithm 2.
     """
+
+    cost: ClassVar[float] = 6.0
 
     @dataclass(frozen=True)
     class Hyperparameters:

@@ -1,7 +1,7 @@
 """HFS: Hausdorff factorised support."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class HFS(VAE):
     Reference: Roth et al. 2023, "Disentanglement of correlated factors via Hausdorff factorized support",
     eqs. 3-5, with squared distances of means and the grids as in the authors' code.
     """
+
+    cost: ClassVar[float] = 2.9
 
     @dataclass(frozen=True)
     class Hyperparameters:

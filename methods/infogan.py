@@ -13,6 +13,7 @@ from methods import register
 from methods.base import Method, Networks, Noise, Optimiser, Player, Terms, hyperparameter
 from methods.networks import ARCHITECTURES
 
+LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 FEATURES = 256  # outputs of the trunk that discriminator and Q share
 
 
@@ -30,7 +31,7 @@ class Normalised(nn.Module):
     def __init__(self, layers: nn.Module, reference: Tensor) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers.children())
-        self.hidden = [i for i, layer in enumerate(self.layers) if isinstance(layer, nn.Linear | nn.ConvTranspose2d)]
+        self.hidden = [i for i, layer in enumerate(self.layers) if isinstance(layer, LAYERS)]
         self.register_buffer("reference", reference)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -68,6 +69,7 @@ class InfoGAN(Method):
     generative adversarial nets", eqs. 5-6, appendix C.
     """
 
+    cost: ClassVar[float] = 2.1
     references: ClassVar[int] = 64  # inputs whose statistics normalise the generator
     checked_with: ClassVar[Mapping[str, Any]] = {"references": 8}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+import torch
 from torch import Tensor, nn
 
 from methods.base import ImageShape
@@ -105,6 +106,125 @@ def _cells(image_shape: ImageShape) -> tuple[int, int]:
     return -(-height // CELL), -(-width // CELL)
 
 
+def broadcast_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
+    """Codes (B, latents) -> logits (B, C, H, W): each code laid over the whole image beside the places' coordinates.
+
+    Four convolutions of 3 x 3, which are not filled up with zeros: the code is laid over four pixels more on each side.
+
+    Reference: Watters et al. 2019, "Spatial broadcast decoder: A simple architecture for learning disentangled
+    representations in VAEs", section 2 and appendix A.
+    """
+    channels, height, width = image_shape
+    layers: list[nn.Module] = [Broadcast(height + 8, width + 8)]
+    for inputs in (latents + 2, 64, 64, 64):
+        layers += [nn.Conv2d(inputs, 64, 3), nn.ReLU(inplace=True)]
+    return _initialised(nn.Sequential(*layers, nn.Conv2d(64, channels, 1)))
+
+
+class Broadcast(nn.Module):
+    """Codes (B, D) -> (B, D + 2, H, W): each code at every place, then the place's row and column, from -1 to 1."""
+
+    coordinates: Tensor
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
+        self.register_buffer("coordinates", torch.stack(torch.meshgrid(rows, columns, indexing="ij")))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        _, height, width = self.coordinates.shape
+        places = self.coordinates.expand(len(codes), -1, -1, -1)
+        return torch.cat([codes[:, :, None, None].expand(-1, -1, height, width), places], 1)
+
+
+def residual_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
+    """Images (B, C, H, W) -> (B, outputs): a convolution of stride 2, three residual blocks and one hidden layer.
+
+    Raises:
+        ValueError: a side has less than 16 pixels.
+
+    Reference: Hsu et al. 2023, "Disentanglement via latent quantization", which trains residual networks; numbers of
+    layers and channels are ours.
+    """
+    channels, height, width = image_shape
+    rows, columns = _cells(image_shape)
+    below, beside = CELL * rows - height, CELL * columns - width
+    blocks = [layer for ends in ((32, 64), (64, 128), (128, 128)) for layer in (Residual(*ends), nn.AvgPool2d(2))]
+    return _initialised(
+        nn.Sequential(
+            *[nn.ZeroPad2d((0, beside, 0, below))] * (below > 0 or beside > 0),
+            nn.Conv2d(channels, 32, 4, stride=2, padding=1),
+            *blocks,
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+            nn.Linear(128 * rows * columns, 256),
+            nn.ReLU(inplace=True),
+            nn.Linear(256, outputs),
+        )
+    )
+
+
+def residual_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
+    """Codes (B, latents) -> logits (B, C, H, W): the encoder's mirror (same errors, same reference)."""
+    channels, height, width = image_shape
+    rows, columns = _cells(image_shape)
+    ends = ((128, 128), (128, 64), (64, 32))
+    blocks = [layer for each in ends for layer in (nn.Upsample(scale_factor=2), Residual(*each))]
+    return _initialised(
+        nn.Sequential(
+            nn.Linear(latents, 256),
+            nn.ReLU(inplace=True),
+            nn.Linear(256, 128 * rows * columns),
+            nn.Unflatten(1, (128, rows, columns)),
+            *blocks,
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
+            *[Cut(height, width)] * (height < CELL * rows or width < CELL * columns),
+        )
+    )
+
+
+class Residual(nn.Module):
+    """Images, brought to the number of channels, and what two convolutions of 3 x 3 add to them.
+
+    Before each convolution stand instance normalisation and a ReLU.
+
+    Reference: He et al. 2016, "Identity mappings in deep residual networks", figure 1(b).
+    """
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.beside = nn.Identity() if channels == outputs else nn.Conv2d(channels, outputs, 1)
+        self.added = nn.Sequential(
+            InstanceNorm(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, outputs, 3, padding=1),
+            InstanceNorm(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.beside(images) + self.added(images)
+
+
+class InstanceNorm(nn.Module):
+    """Each image's channels at mean 0 and variance 1 over its own pixels, then scaled and shifted as learned.
+
+    Written out, so that runs that are computed together have each its own scale, in the type of its state.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+        self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        values = images.to(self.scale.dtype)
+        variance, mean = torch.var_mean(values, (-2, -1), correction=0, keepdim=True)
+        return torch.addcmul(self.shift, values - mean, torch.rsqrt(variance + 1e-5) * self.scale).to(images.dtype)
+
+
 def fc_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
     """Images (B, C, H, W) -> (B, outputs): two hidden layers of 1200, ReLU.
 
@@ -173,4 +293,6 @@ ARCHITECTURES = {
     "locatello2019": Architecture(conv_encoder, conv_decoder),
     "higgins2017": Architecture(fc_encoder, fc_decoder, HIGGINS_LOG_VARIANCES),
     "small_fc": Architecture(small_fc_encoder, small_fc_decoder),
+    "spatial_broadcast": Architecture(conv_encoder, broadcast_decoder),
+    "residual": Architecture(residual_encoder, residual_decoder),
 }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ class QLAE(Method):
 
     Reference: Hsu et al. 2023, "Disentanglement via latent quantization", eqs. 2-5.
     """
+
+    cost: ClassVar[float] = 1.2
 
     @dataclass(frozen=True)
     class Hyperparameters:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi, prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,8 @@ class VAE(Method):
 
     Reference: Kingma and Welling 2014, "Auto-encoding variational Bayes", eq. 10.
     """
+
+    cost: ClassVar[float] = 1.0
 
     def build(self) -> dict[str, nn.Module]:
         architecture = ARCHITECTURES[self.architecture]

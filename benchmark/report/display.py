@@ -22,10 +22,13 @@ SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not
 
 def methods_table() -> TextTable:
     """The registered methods, a row each."""
-    table = TextTable("method", "what it is", "hyperparameters (default; literature's grid)", title="methods")
+    headers = ("method", "what it is", "cost", "hyperparameters (default; literature's grid)")
+    table = TextTable(*headers, title="methods, and what a step costs beside vae's in the preset quick")
     for name, cls in sorted(methods.REGISTRY.items()):
         settings = [_describe_hyperparameter(field) for field in hyperparameter_fields(cls).values()]
-        table.add_row(name, first_line(cls.__doc__), "\n".join(settings) or "none")
+        cost = vars(cls).get("cost")
+        told = "" if cost is None else f"{cost:.1f}"
+        table.add_row(name, first_line(cls.__doc__), told, "\n".join(settings) or "none")
     return table
 
 

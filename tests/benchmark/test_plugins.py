@@ -184,7 +184,7 @@ def test_examples_pass_every_check(path):
 def test_examples_are_short():
     lines = {path.stem: len(path.read_text().splitlines()) for path in EXAMPLES}
     assert lines["sparsevae"] <= 20
-    assert lines["aae"] <= 45
+    assert lines["predvae"] <= 45
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

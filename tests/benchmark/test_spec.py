@@ -25,25 +25,34 @@ def test_run_ids_never_change():
 
 # A method that is changed so that its results change gets a new version, and so a new key here.
 KEYS = {
+    "aae": "44d438c38a",
     "adagvae": "2a6b11f601",
     "adamlvae": "cb1ffb0d59",
     "annealedvae": "b27c8072a0",
     "betatcvae": "abe0d8f381",
     "betavae": "754d8a1ca0",
     "constrained_vae": "8d7cb6def0",
+    "controlvae": "27422063f1",
+    "dava": "5aedc642fc",
     "dcign": "149aad3504",
     "dipvae_i": "fd8bbc7baf",
     "dipvae_ii": "2b367b9744",
+    "dynamicvae": "197245167d",
+    "factorqvae": "21ff87118d",
     "factorvae": "f47e555ed8",
     "ground_truth": "8ad9f1a1ec",
     "hfs": "5b251d2ce0",
     "ica": "3a3ad9e68e",
     "infogan": "e0f097fe0c",
+    "infogan_cr": "3bdd4e0931",
+    "jointvae": "75cdbd5e6a",
     "pca": "7658d1d1db",
     "pixels": "cd51720f35",
     "qlae": "478dd2b7f1",
+    "tripod": "e7348d6863",
     "vae": "bf340d3b83",
     "vae_untrained": "39cb6ffd17",
+    "wae_mmd": "1f1dd156d4",
 }
 
 

@@ -1,5 +1,7 @@
 """Steps followed on the `meta` device: none does what a recorded step on a GPU must not; what each moves is bounded."""
 
+from itertools import product
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from tests.benchmarks.steps import trained_methods
 from tests.tracing import META, Trace, follow, loop_of
 
 PRESETS = ("quick", "study_quick", "standard", "higgins2017")
+OTHER_NETWORKS = ("standard_broadcast", "tripod2024")  # slower to follow, and to a step all methods' networks are one
 GIGABYTES = {"betavae": 14.1, "factorvae": 32, "infogan": 55.5, "adagvae": 28.5}  # of a step of 64 runs
 
 
@@ -24,8 +27,9 @@ def _resume(loop):
         turn.descent.restore([{name: torch.zeros(value.shape) for name, value in own.items()} for own in states])
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("method", trained_methods())
+@pytest.mark.parametrize(
+    ("method", "preset"), [*product(trained_methods(), PRESETS), *product(["vae"], OTHER_NETWORKS)]
+)
 def test_a_step_neither_waits_nor_takes_what_is_the_hosts(method, preset, mini):
     for runs, before in ((1, _resume), (2, lambda loop: None), (5, _resume)):
         trace = follow(_pack(method, preset, runs, mini), before, steps=2)

@@ -1,0 +1,147 @@
+"""FactorQVAE: one codebook of numbers for all latents, and FactorVAE's discriminator."""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, softplus
+
+from methods import register
+from methods.base import Batches, Independent, Method, Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.networks import ARCHITECTURES, discriminator
+
+COLDEST = 1 / 16  # temperature of the assignments in the end
+
+
+class GlobalCodebook(nn.Module):
+    """The numbers that all latents choose from, evenly from -1 to 1 at first: weights (..., V) -> their mean (...)."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.linspace(-1, 1, values))
+
+    def forward(self, weights: Tensor) -> Tensor:
+        return (weights * self.values).sum(-1)
+
+
+@register("factorqvae")
+class FactorQVAE(Method):
+    """FactorQVAE: each latent chooses one of a codebook's numbers, and the choices are to be independent.
+
+    The encoder gives each latent a probability of each number of the one codebook. In training it takes the mean of
+    the numbers by weights that are drawn: a softmax of the logits and Gumbel noise over a temperature that falls from 1
+    to 1/16 along half a cosine. Minimises reconstruction + beta * KL(choices || uniform) + gamma * total correlation,
+    in nats an image, where the total correlation is told by a discriminator that sees the drawn weights of all
+    latents, or those of a second batch with each latent permuted across it. There are twice as many latents as factors.
+    Scored is each latent's likeliest number. Beside small networks the discriminator, six layers of 1,000 that see all
+    weights, is most of a step.
+
+    Reference: Baykal et al. 2024, "Disentanglement with factor quantized variational autoencoders", section 3; the
+    noise is that of Jang et al. 2017, "Categorical reparameterization with Gumbel-softmax", eqs. 1-2. The weights and
+    the temperature's ends are ours.
+    """
+
+    cost: ClassVar[float] = 6.7
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        gamma: float = hyperparameter(1.0, "weight of the total correlation", grid=(0.1, 1, 10))
+        beta: float = hyperparameter(1.0, "weight of the choices' KL to the uniform", grid=(0.1, 1, 4))
+        values: int = hyperparameter(64, "numbers in the codebook", low=2, structural=True)
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.latents = 2 * len(self.factor_sizes) or self.latents
+
+    def build(self) -> dict[str, nn.Module]:
+        architecture, values = ARCHITECTURES[self.architecture], self.structure["values"]
+        return {
+            "encoder": architecture.encoder(self.image_shape, self.latents * values),
+            "decoder": architecture.decoder(self.latents, self.image_shape),
+            "codebook": GlobalCodebook(values),
+            "discriminator": discriminator(self.latents * values),
+        }
+
+    def players(self) -> dict[str, Player]:
+        optimiser = Optimiser("Adam", lr=1e-4, options={"betas": (0.5, 0.9)})
+        return {
+            "model": Player(("encoder", "decoder", "codebook"), self.loss),
+            "discriminator": Player(("discriminator",), self.discriminator_loss, optimiser),
+        }
+
+    def batches(self) -> Batches:
+        return Independent(2)
+
+    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        choices = (batch, self.latents, self.structure["values"])
+        return {"choice": choices, "second_choice": choices, "permutation": choices[:2]}
+
+    def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
+        images = batch.chunk(2)[0]
+        logits = self.logits(networks, images)
+        chosen = gumbel_softmax(logits, noise["choice"], self.temperature(step))
+        reconstruction = self.reconstruction_loss(networks["decoder"](networks["codebook"](chosen)), images)
+        kl_per_latent = kl_to_uniform(logits)
+        correlation = networks["discriminator"](chosen.flatten(1)).mean()
+        penalty = hyperparameters.beta * kl_per_latent.sum() + hyperparameters.gamma * correlation
+        return {
+            "loss": reconstruction + penalty,
+            "reconstruction": reconstruction,
+            "kl": kl_per_latent.sum(),
+            "kl_per_latent": kl_per_latent,
+        }
+
+    def discriminator_loss(
+        self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
+    ) -> Terms:
+        """The discriminator's cross-entropy in nats, half for each kind of choices; no gradient leaves it."""
+        logits = self.logits(networks, batch).detach()
+        draws = torch.cat([noise["choice"], noise["second_choice"]])
+        joint, second = gumbel_softmax(logits, draws, self.temperature(step)).chunk(2)
+        order = noise["permutation"].argsort(0)[:, :, None].expand_as(second)  # of each latent, its own
+        shown = torch.cat([joint, second.gather(0, order)]).flatten(1)
+        of_joint, of_product = networks["discriminator"](shown).chunk(2)
+        return {"loss": (softplus(-of_joint) + softplus(of_product)).mean() / 2}
+
+    def logits(self, networks: Networks, images: Tensor) -> Tensor:
+        """Of each latent's choice among the numbers: (B, D, V)."""
+        return networks["encoder"](images).reshape(-1, self.latents, self.structure["values"])
+
+    def temperature(self, step: Tensor) -> Tensor:
+        """Of the assignments at that step."""
+        return COLDEST + (1 - COLDEST) * (1 + torch.cos(pi * step / self.steps)) / 2
+
+    def encode(self, networks: Networks, images: Tensor) -> Tensor:
+        """The likeliest number (B, D) of each latent."""
+        logits = self.logits(networks, images)
+        return networks["codebook"](one_hot(logits.argmax(2), self.structure["values"]).to(logits.dtype))
+
+    def decode(self, networks: Networks, codes: Tensor) -> Tensor:
+        """The means of p(x|z): (B, C, H, W)."""
+        return torch.sigmoid(networks["decoder"](codes))
+
+    def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
+        """Reconstruction from the likeliest numbers, and the choices' KL, in nats an image."""
+        kl_per_latent = kl_to_uniform(self.logits(networks, images))
+        logits = networks["decoder"](self.encode(networks, images))
+        reconstruction = self.reconstruction_loss(logits, images)
+        return {"reconstruction": reconstruction, "kl": kl_per_latent.sum(), "kl_per_latent": kl_per_latent}
+
+
+def gumbel_softmax(logits: Tensor, noise: Tensor, temperature: Tensor | float) -> Tensor:
+    """Weights of the choices (..., V), drawn by means of standard normal noise of their shape."""
+    return ((logits + gumbel(noise)) / temperature).softmax(-1)
+
+
+def gumbel(noise: Tensor) -> Tensor:
+    """Standard Gumbel draws of standard normal ones: -log(-log u) of u = Phi(noise), exact where u is nearly 0 or 1."""
+    beyond = torch.erfc(noise.abs() / 2**0.5) / 2
+    return -torch.log(torch.where(noise > 0, -torch.log1p(-beyond), -beyond.log()))
+
+
+def kl_to_uniform(logits: Tensor) -> Tensor:
+    """KL(choices || uniform) of each latent in nats, averaged over the batch, from logits (B, D, V): (D,)."""
+    chances = logits.log_softmax(-1)
+    return (chances.exp() * chances).sum(-1).mean(0) + log(logits.shape[-1])

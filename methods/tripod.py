@@ -1,0 +1,168 @@
+"""Tripod: a quantised autoencoder whose latents are independent and do not interfere."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log, prod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from methods import register
+from methods.base import Method, Networks, Noise, Player, Terms, choice, hyperparameter
+from methods.networks import ARCHITECTURES, Residual
+
+OBSERVED = (nn.ReLU, nn.LeakyReLU, nn.Tanh, Residual)  # layers whose outputs are a decoder's activations
+PERTURBATIONS = 2  # directions of each kind, as many as a variance needs
+STEP = 0.1  # of the finite differences
+
+
+class Trunk(nn.Module):
+    """A decoder up to its last activations: codes (B, D) -> the activations of all layers, side by side (B, A)."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        for layer in self.layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # what it would overwrite is looked at too
+
+    def forward(self, codes: Tensor) -> Tensor:
+        values, seen = codes, []
+        for layer in self.layers:
+            values = layer(values)
+            if isinstance(layer, OBSERVED):
+                seen.append(values.flatten(1))
+        return torch.cat(seen, 1)
+
+
+class Head(nn.Module):
+    """A decoder after its last activations, which are of that shape and stand last in (B, A): logits (B, C, H, W)."""
+
+    def __init__(self, layers: Sequence[nn.Module], shape: Sequence[int]) -> None:
+        super().__init__()
+        self.layers, self.shape = nn.Sequential(*layers), list(shape)
+
+    def forward(self, activations: Tensor) -> Tensor:
+        return self.layers(activations[:, -prod(self.shape) :].reshape(-1, *self.shape))
+
+
+def split(decoder: nn.Module, latents: int) -> tuple[Trunk, Head]:
+    """A sequence of layers in two: up to its last activations, and after them."""
+    layers = list(decoder.children())
+    after = 1 + max(i for i, layer in enumerate(layers) if isinstance(layer, OBSERVED))
+    with torch.no_grad():
+        last = nn.Sequential(*layers[:after])(torch.zeros(1, latents))
+    return Trunk(layers[:after]), Head(layers[after:], last.shape[1:])
+
+
+@register("tripod")
+class Tripod(Method):
+    """Tripod: quantised latents, a penalty on their total correlation and one on their interference in the decoder.
+
+    - Each latent is a hyperbolic tangent, brought to the nearest of a few fixed values, evenly from -1 to 1; the
+      gradient passes as if it were not. There are twice as many latents as factors.
+    - The total correlation is that of kernel estimates over the batch, of bandwidths by Silverman's rule. The
+      authors' code has the bare standard deviations for the marginals' (`bandwidth=bare`).
+    - Interference is the share of mixed second derivatives of the decoder's hidden activations h by the latents,
+      sum_{i != j} H_ij^2 / sum_ij H_ij^2, each a sum over activations. v' H v for v of random signs has twice the
+      upper sum as its variance and for normal v twice the lower; each is taken of two v, by finite differences.
+
+    The weights are the paper's for Shapes3D. Its reconstruction is a mean over pixels, as QLAE's is; with one that is
+    summed, the penalties are multiplied by the number of pixels. Second differences of activations need their
+    digits: train in float32. A step takes the decoder's hidden layers nine times and not once.
+
+    Reference: Hsu et al. 2024, "Tripod: Three complementary inductive biases for disentangled representation
+    learning", section 3; the variance of v' H v is that of Peebles et al. 2020, "The Hessian penalty", theorem 1.
+    """
+
+    cost: ClassVar[float] = 2.1
+
+    @dataclass(frozen=True)
+    class Hyperparameters:
+        independence: float = hyperparameter(1e-4, "weight of the total correlation", grid=(1e-10, 1e-8, 1e-4))
+        interference: float = hyperparameter(1e-2, "weight of mixed derivatives", grid=(1e-8, 1e-4, 1e-2))
+        values: int = hyperparameter(12, "values of each latent", low=2, structural=True)
+        bandwidth: str = choice("silverman", "of the marginals' kernels", ("silverman", "bare"))
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.latents = 2 * len(self.factor_sizes) or self.latents
+
+    def build(self) -> dict[str, nn.Module]:
+        architecture = ARCHITECTURES[self.architecture]
+        encoder = architecture.encoder(self.image_shape, self.latents)
+        trunk, head = split(architecture.decoder(self.latents, self.image_shape), self.latents)
+        return {"encoder": encoder, "trunk": trunk, "head": head}
+
+    def players(self) -> dict[str, Player]:
+        return {"model": Player(("encoder", "trunk", "head"), self.loss)}
+
+    def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        return {"directions": (batch, PERTURBATIONS, self.latents)}
+
+    def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
+        codes = self.encode(networks, batch)
+        activations = networks["trunk"](codes)
+        reconstruction = self.reconstruction_loss(networks["head"](activations), batch)
+        correlation = total_correlation(codes, self.structure["bandwidth"] == "silverman")
+        mixed = interference(networks["trunk"], codes, activations, noise["directions"])
+        penalty = hyperparameters.independence * correlation + hyperparameters.interference * mixed
+        return {
+            "loss": reconstruction + prod(self.image_shape) * penalty,
+            "reconstruction": reconstruction,
+            "total_correlation": correlation,
+            "interference": mixed,
+        }
+
+    def encode(self, networks: Networks, images: Tensor) -> Tensor:
+        """The values (B, D) that the latents take."""
+        return quantised(networks["encoder"](images).tanh(), self.structure["values"])
+
+    def decode(self, networks: Networks, codes: Tensor) -> Tensor:
+        """The means of p(x|z): (B, C, H, W)."""
+        return torch.sigmoid(networks["head"](networks["trunk"](codes)))
+
+    def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
+        logits = networks["head"](networks["trunk"](self.encode(networks, images)))
+        return {"reconstruction": self.reconstruction_loss(logits, images)}
+
+
+def quantised(codes: Tensor, values: int) -> Tensor:
+    """The nearest to each code of so many values, evenly from -1 to 1, with the code's own gradient."""
+    steps = values - 1
+    nearest = ((codes + 1) / 2 * steps).round() / steps * 2 - 1
+    return codes + (nearest - codes).detach()
+
+
+def total_correlation(codes: Tensor, silverman: bool = True) -> Tensor:
+    """Mean over codes (B, D) of log q(z) - sum_j log q(z_j) in nats, each q a sum of Gaussian kernels over the batch.
+
+    A kernel's deviation is that of the latent times Silverman's factor; for the marginals it may be left out. Scales
+    of latents have no part in it.
+    """
+    batch, latents = codes.shape
+    deviation = (codes.var(0) + 1e-12).sqrt()  # above 0, as the gradient of a latent that never moves asks
+    apart = ((codes[:, None] - codes) / deviation).square()  # (B, B, D)
+    joint = (4 / ((latents + 2) * batch)) ** (1 / (latents + 4))
+    marginal = (4 / (3 * batch)) ** (1 / 5) if silverman else 1.0
+    of_joint = (-apart.sum(2) / (2 * joint**2)).logsumexp(1)
+    of_marginals = (-apart / (2 * marginal**2)).logsumexp(1).sum(1)
+    return (of_joint - of_marginals).mean() + (latents - 1) * log(batch) + latents * log(marginal / joint)
+
+
+def interference(
+    activations_of: Callable[[Tensor], Tensor], codes: Tensor, activations: Tensor, directions: Tensor
+) -> Tensor:
+    """The share of mixed second derivatives in all of them, at the codes (B, D), whose activations (B, A) are known.
+
+    Args:
+        directions: standard normal draws (B, number, D), used as they are and by their signs.
+    """
+    signs = torch.where(directions < 0, -1.0, 1.0).to(directions.dtype)
+    moves = STEP * torch.stack([signs, directions], 1)  # (B, 2, number, D)
+    moved = codes[:, None, None] + torch.stack([moves, -moves])
+    ahead, behind = activations_of(moved.flatten(0, 3)).reshape(*moved.shape[:4], -1)
+    second = (ahead + behind - 2 * activations[:, None, None]) / STEP**2  # (B, 2, number, A)
+    mixed, all_of_them = second.var(2).sum(2).mean(0)
+    return mixed / (all_of_them + 1e-8)

@@ -1,0 +1,219 @@
+from math import exp, log, pi
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.spec import RunSpec
+from benchmark.training.harness import train
+from methods.base import hyperparameters_of
+from methods.networks import ARCHITECTURES
+from methods.tripod import Tripod, interference, quantised, split, total_correlation
+from methods.vae import bernoulli_loss
+
+SHAPE = (1, 4, 4)
+PIXELS = 16
+
+
+def _normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_codes_take_the_nearest_value_of_a_fixed_grid():
+    grid = [-1 + 2 * k / 11 for k in range(12)]
+    codes = _normal(50, 3).tanh()
+    expected = [[min(grid, key=lambda value: abs(value - code)) for code in row] for row in codes.tolist()]
+    torch.testing.assert_close(quantised(codes, 12), torch.tensor(expected, dtype=torch.float64))
+    assert quantised(torch.tensor([-1.0, 1.0]), 12).tolist() == [-1, 1]
+
+
+def test_the_gradient_passes_through_the_grid():
+    codes = _normal(5, 3).requires_grad_()
+    quantised(codes, 12).square().sum().backward()
+    torch.testing.assert_close(codes.grad, 2 * quantised(codes.detach(), 12))
+
+
+def _density(point, others, widths):
+    """The mean over the others of a product of normal densities, one latent after the other."""
+    total = 0.0
+    for other in others:
+        product = 1.0
+        for a, b, width in zip(point, other, widths, strict=True):
+            product *= exp(-0.5 * ((a - b) / width) ** 2) / (width * (2 * pi) ** 0.5)
+        total += product
+    return total / len(others)
+
+
+def _naive_total_correlation(rows, silverman):
+    count, latents = len(rows), len(rows[0])
+    columns = list(zip(*rows, strict=True))
+    means = [sum(column) / count for column in columns]
+    deviations = [
+        (sum((v - m) ** 2 for v in column) / (count - 1)) ** 0.5 for column, m in zip(columns, means, strict=True)
+    ]
+    joint = [s * (4 / (latents + 2) / count) ** (1 / (latents + 4)) for s in deviations]
+    alone = [s * ((4 / 3 / count) ** 0.2 if silverman else 1) for s in deviations]
+    total = 0.0
+    for row in rows:
+        marginals = (
+            log(_density([v], [[o] for o in column], [w])) for v, column, w in zip(row, columns, alone, strict=True)
+        )
+        total += log(_density(row, rows, joint)) - sum(marginals)
+    return total / count
+
+
+@pytest.mark.parametrize("silverman", [True, False])
+@pytest.mark.parametrize("latents", [1, 2, 4])
+def test_total_correlation_is_that_of_kernel_estimates(latents, silverman):
+    """The authors' marginals lack Silverman's factor, which makes them wider than the rule has them."""
+    codes = _normal(9, latents) @ _normal(latents, latents, seed=1)
+    expected = _naive_total_correlation(codes.tolist(), silverman)
+    torch.testing.assert_close(total_correlation(codes, silverman).item(), expected)
+
+
+def test_total_correlation_knows_no_scale_and_tells_dependence():
+    codes = _normal(200, 3)
+    tied = torch.stack([codes[:, 0], codes[:, 0] + 0.3 * codes[:, 1], codes[:, 2]], 1)
+    assert total_correlation(tied) > total_correlation(codes) + 0.3
+    torch.testing.assert_close(total_correlation(tied * torch.tensor([1.0, 50, 0.02])), total_correlation(tied))
+
+
+def test_a_latent_that_never_moves_has_finite_gradients():
+    codes = torch.cat([_normal(6, 2), torch.full((6, 1), 0.5, dtype=torch.float64)], 1).requires_grad_()
+    (gradient,) = torch.autograd.grad(total_correlation(codes), codes)
+    assert gradient.isfinite().all()
+    assert gradient.abs().sum() > 0
+
+
+def _quadratic(hessians):
+    """Activations z' H z / 2 of symmetric matrices (A, D, D): second differences of them are exact."""
+    return lambda codes: torch.einsum("bi,aij,bj->ba", codes, hessians, codes) / 2
+
+
+def test_interference_is_the_share_of_mixed_second_derivatives():
+    hessians = _normal(3, 4, 4)
+    hessians = hessians + hessians.mT
+    codes, directions = _normal(4000, 4), _normal(4000, 2, 4, seed=1)
+    found = interference(_quadratic(hessians), codes, _quadratic(hessians)(codes), directions)
+    every = {(i, j): sum(h[i][j] ** 2 for h in hessians.tolist()) for i in range(4) for j in range(4)}
+    mixed = sum(value for (i, j), value in every.items() if i != j)
+    assert found.item() == pytest.approx(mixed / sum(every.values()), rel=0.1)
+
+
+def test_interference_by_hand_of_its_own_directions():
+    hessians = _normal(2, 3, 3)
+    hessians = hessians + hessians.mT
+    codes, directions = _normal(5, 3), _normal(5, 2, 3, seed=1)
+    sums = []
+    for drawn in (directions.sign(), directions):
+        total = 0.0
+        for each in drawn:
+            for h in hessians:
+                first, second = (v @ h @ v for v in each)
+                total += (first - second) ** 2 / 2  # the variance of two
+        sums.append(total)
+    found = interference(_quadratic(hessians), codes, _quadratic(hessians)(codes), directions)
+    torch.testing.assert_close(found, sums[0] / sums[1])
+
+
+def test_latents_that_add_up_do_not_interfere_at_any_scale():
+    alone, scaled = (interference(_quadratic(h), *_given(h)) for h in (_diagonal(1.0), _diagonal(100.0)))
+    assert alone < 1e-8
+    assert scaled < 1e-8
+    product = torch.tensor([[[0.0, 1], [1, 0]]], dtype=torch.float64)
+    one, other = (interference(_quadratic(s * product), *_given(s * product)) for s in (1, 100))
+    torch.testing.assert_close(one, other)
+    assert one > 0.1
+
+
+def _diagonal(scale):
+    return scale * torch.diag(torch.tensor([1.0, 2.0], dtype=torch.float64))[None]
+
+
+def _given(hessians):
+    codes = _normal(50, 2)
+    return codes, _quadratic(hessians)(codes), _normal(50, 2, 2, seed=1)
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_a_split_decoder_is_the_decoder(architecture):
+    torch.manual_seed(0)
+    decoder = ARCHITECTURES[architecture].decoder(4, (3, 16, 16)).double()
+    codes = _normal(2, 4)
+    expected = decoder(codes)
+    trunk, head = split(decoder.float(), 4)
+    trunk, head = trunk.double(), head.double()
+    activations = trunk(codes)
+    torch.testing.assert_close(head(activations), expected)
+    assert activations.shape[1] > torch.Size(head.shape).numel()
+
+
+def test_activations_are_those_of_every_layer():
+    layers = (
+        nn.Linear(2, 3),
+        nn.ReLU(inplace=True),
+        nn.Linear(3, 4),
+        nn.Tanh(),
+        nn.Linear(4, 16),
+        nn.Unflatten(1, SHAPE),
+    )
+    decoder = nn.Sequential(*layers).double()
+    codes = _normal(5, 2)
+    first = (codes @ layers[0].weight.T + layers[0].bias).clamp(min=0)
+    second = (first @ layers[2].weight.T + layers[2].bias).tanh()
+    trunk, _ = split(decoder.float(), 2)
+    torch.testing.assert_close(trunk.double()(codes).float(), torch.cat([first, second], 1).float())
+
+
+def test_the_loss_is_the_sum_of_its_parts(small_networks):
+    torch.manual_seed(0)
+    method = Tripod(SHAPE, factor_sizes=(3, 2))
+    networks = {name: network.double() for name, network in method.build().items()}
+    networks["encoder"][-1].weight.data *= 4  # of codes all over the grid
+    images, noise = torch.rand(6, *SHAPE, dtype=torch.float64), {"directions": _normal(6, 2, 4)}
+    h = hyperparameters_of(Tripod, {"independence": 0.5, "interference": 0.25})
+    terms = method.loss(networks, images, noise, h, torch.tensor(0))
+    codes = method.encode(networks, images)
+    assert codes.shape == (6, 4)
+    reconstruction = bernoulli_loss(networks["head"](networks["trunk"](codes)), images)
+    torch.testing.assert_close(terms["reconstruction"], reconstruction)
+    correlation = _naive_total_correlation(codes.tolist(), True)
+    mixed = interference(networks["trunk"], codes, networks["trunk"](codes), noise["directions"])
+    torch.testing.assert_close(terms["loss"], reconstruction + PIXELS * (0.5 * correlation + 0.25 * mixed))
+
+
+def test_both_penalties_reach_encoder_and_decoder(small_networks):
+    torch.manual_seed(0)
+    method = Tripod(SHAPE, factor_sizes=(3, 2))
+    networks = {name: network.double() for name, network in method.build().items()}
+    images, noise = torch.rand(6, *SHAPE, dtype=torch.float64), {"directions": _normal(6, 2, 4)}
+    terms = method.loss(networks, images, noise, hyperparameters_of(Tripod, {}), torch.tensor(0))
+    encoder, trunk = list(networks["encoder"].parameters()), list(networks["trunk"].parameters())
+    for term, reached in (("total_correlation", encoder), ("interference", encoder + trunk)):
+        gradients = torch.autograd.grad(terms[term], reached, retain_graph=True)
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert sum(gradient.abs().sum() for gradient in gradients) > 0
+
+
+def test_a_decoder_learns_not_to_let_latents_interfere():
+    torch.manual_seed(0)
+    trunk = split(nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 16)), 3)[0]
+    optimiser = torch.optim.Adam(trunk.parameters(), lr=1e-2)
+    shares = []
+    for _ in range(150):
+        codes, directions = 2 * torch.rand(64, 3) - 1, torch.randn(64, 2, 3)
+        shares.append(interference(trunk, codes, trunk(codes), directions))
+        optimiser.zero_grad()
+        shares[-1].backward()
+        optimiser.step()
+    assert sum(shares[-10:]) < sum(shares[:10]) / 2
+
+
+def test_learns_with_twelve_values(small, small_networks):
+    training = train(RunSpec("tripod", {}, "dsprites_mini", steps=60), small, "fp32")
+    assert training.history[-1]["reconstruction"] < training.history[0]["reconstruction"] / 1.5
+    with torch.no_grad():
+        codes = training.method.encode(training.networks, small.images(torch.arange(len(small))))
+    assert codes.shape == (384, 10)
+    assert all(len(latent.unique()) <= 12 for latent in codes.T)
+    assert len(codes.unique(dim=0)) > 10
