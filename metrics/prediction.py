@@ -6,6 +6,9 @@ import numpy as np
 
 from metrics.base import Table
 
+PENALTIES = np.logspace(-8, 2, 11)  # a training row, on standardised codes: from least squares to the mean alone
+DEGENERATE = 1e-12  # share of the greatest eigenvalue below which one is rounding
+
 
 def standardise(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """Codes of training and test rows with mean 0 and variance 1 over the training rows.
@@ -24,6 +27,41 @@ def drop_dead(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarr
     varies = np.ptp(train, axis=0) > 0
     varies[0] |= not varies.any()
     return np.compress(varies, train, axis=1), np.compress(varies, test, axis=1)
+
+
+def regress_linearly(train: np.ndarray, targets: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """What least squares with an intercept, fitted on training rows, tell of the rows wanted.
+
+    With a ridge penalty, for each target that of eleven which has the least generalised cross-validation error (Golub,
+    Heath and Wahba 1979): next to none where rows are many, and without it codes nearly as many as rows, or
+    more, would fit the training rows exactly and tell the others wildly.
+
+    Args:
+        train, wanted: standardised codes (N, D) and (M, D).
+        targets: (N, K).
+
+    Returns:
+        (M, K).
+    """
+    mean = targets.mean(0)
+    eigenvalues, directions = _principal_directions(train)
+    along = directions.T @ (train.T @ (targets - mean))
+    left = np.square(targets - mean).sum(0) - (along**2 / eigenvalues[:, None]).sum(0)
+    penalties = PENALTIES[:, None] * len(train)
+    kept = eigenvalues / (eigenvalues + penalties)
+    residual = np.maximum(left, 0) + ((1 - kept) ** 2 / eigenvalues) @ along**2
+    errors = residual / (1 - (1 + kept.sum(1, keepdims=True)) / len(train)) ** 2
+    chosen = penalties[errors.argmin(0), 0]
+    return mean + (wanted @ directions) @ (along / (eigenvalues[:, None] + chosen))
+
+
+def _principal_directions(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues above 0 (R,) and eigenvectors (D, R) of codes' sums of squares and products."""
+    rows, width = codes.shape
+    values, vectors = np.linalg.eigh(codes.T @ codes if width <= rows else codes @ codes.T)
+    kept = values > DEGENERATE * max(values[-1], 0)
+    values, vectors = values[kept], vectors[:, kept]
+    return values, vectors if width <= rows else codes.T @ vectors / np.sqrt(values)
 
 
 def draw_seed(rng: np.random.Generator) -> int:
