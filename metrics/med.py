@@ -22,11 +22,11 @@ from metrics.information import SHARED_BINS, bin_codes, mutual_information
 def med(table: Table, rng: np.random.Generator, *, bins: int = 20, top_k: int = 1) -> Values:
     """How far each code knows one factor only, and each factor is known by one code only, without fitting anything.
 
-    R (D, K) is the mutual information of codes and factors, each factor's divided by its sum over codes. Disentanglement
-    is the mean over codes of 1 - the entropy of a row of R to base K, weighted by the rows' sums; completeness that over
-    factors of the columns, to base D. Codes fall into `bins` bins of equal width; those that never vary are left
-    out. It takes the training rows. As a factor's shares sum to 1 however little is known of it, a
-    factor that no code holds counts as much as the others: four perfect codes of five factors score 0.64.
+    R (D, K) is the mutual information of codes and factors, each factor's divided by its sum over codes.
+    Disentanglement is the mean over codes of 1 - the entropy of a row of R to base K, weighted by the rows' sums;
+    completeness that over factors of the columns, to base D. Codes fall into `bins` bins of equal width; those that
+    never vary are left out. It takes the training rows. As a factor's shares sum to 1 however little is known of it,
+    a factor that no code holds counts as much as the others: four perfect codes of five factors score 0.64.
 
     Of representations of many codes the top ones alone: each code is given to the factor that it has the
     greatest share of, and of each factor's the `top_k` that are most disentangled stay.

@@ -20,7 +20,11 @@ ORDINAL = "a regression takes the order of a factor's values for real, which tho
     reference="linear and nonlinear as by von Kuegelgen et al. 2021, section 5; r: Lachapelle et al. 2022, section 5",
     names=("score", "nonlinear", "r", "linear_<factor>", "nonlinear_<factor>"),
     columns=("score", "nonlinear"),
-    breaks={"relabelling factors": ORDINAL},
+    breaks={
+        "relabelling factors": ORDINAL,
+        "relabelling factors (nonlinear)": ORDINAL,
+        "noticing a rotation": "a regression on all codes undoes it",
+    },
 )
 def r2(table: Table, rng: np.random.Generator) -> Values:
     """How much of each factor a regression on all codes explains.
@@ -30,9 +34,10 @@ def r2(table: Table, rng: np.random.Generator) -> Values:
     factor that takes one value in the test rows. It says that factors are there, up to a linear map or any
     map, and nothing of axes: a rotation of the factors gets 1.
 
-    The linear regression is least squares with an intercept on standardised codes, with a ridge penalty that cross-validation
-    finds (`prediction.regress_linearly`), so that it holds where codes are as many as rows. The nonlinear one
-    is by 100 of LightGBM's trees of depth 3 where papers take kernel ridge regression, whose time grows with the cube of the rows.
+    The linear regression is least squares with an intercept on standardised codes, with a ridge penalty that
+    cross-validation finds (`prediction.regress_linearly`), so that it holds where codes are as many as rows. The
+    nonlinear one is by 100 of LightGBM's trees of depth 3 where papers take kernel ridge regression, whose time grows
+    with the cube of the rows.
 
     Returns:
         score: the mean linear R^2 over factors, in [0, 1].

@@ -1,6 +1,5 @@
 """Single-neuron classification, and what is lost when the neuron is knocked out."""
 
-import warnings
 from typing import Literal
 
 import numpy as np
@@ -8,11 +7,7 @@ import numpy as np
 from metrics import register
 from metrics.base import Table, Values
 from metrics.information import mutual_information
-from metrics.prediction import draw_seed, standardise
-
-STEPS = 20  # of boosted trees: what a code adds to the others shows long before they are perfect
-TREES = {"max_depth": 3, "num_leaves": 8, "min_data_in_leaf": 1, "min_data_in_bin": 1, "learning_rate": 0.3}
-PLAIN = {"deterministic": True, "force_col_wise": True, "num_threads": 1, "verbosity": -1, "max_bin": 63}
+from metrics.prediction import classify_by_regression, classify_by_trees, draw_seed, standardise
 
 
 @register(
@@ -29,19 +24,19 @@ PLAIN = {"deterministic": True, "force_col_wise": True, "num_threads": 1, "verbo
 def snc(table: Table, rng: np.random.Generator, *, predictor: Literal["logistic", "trees"] = "logistic") -> Values:
     """How well one code alone names the value of each factor, and how much all others miss it.
 
-    For a factor of n values each code falls into n bins of equal counts, and factors are matched one to one with codes so
-    that the sum of mutual information is greatest, on the training rows. There the bins of the matched code
-    are given values, each another, so that most rows are right: single-neuron classification is the
-    share of test rows that are. Neuron knockout is how much better a predictor tells the factor from all codes than from
-    all but the matched one.
+    For a factor of n values each code falls into n bins of equal counts, and factors are matched one to one with
+    codes so that the sum of mutual information is greatest, on the training rows. There the bins of the matched code
+    are given values, each another, so that most rows are right: single-neuron classification is the share of test
+    rows that are. Neuron knockout is how much better a predictor tells the factor from all codes than from all but
+    the matched one.
 
     Rows of equal code share a bin, the one in which the middle of them lies, and a code of no more than n values has
     a bin for each; in published code ties are cut in two, so that the true factors themselves score 0.85. A
     factor without a code, where these are fewer or never vary, has one bin.
 
     Args:
-        predictor: "logistic", a logistic regression on standardised codes, or "trees", 20 steps of LightGBM's of depth 3,
-            both fitted on the training rows; published is a network of 256 units.
+        predictor: "logistic", a logistic regression on standardised codes, or "trees", 20 steps of LightGBM's of
+            depth 3, both fitted on the training rows; published is a network of 256 units.
 
     Returns:
         score: the mean accuracy of single codes over factors, in [0, 1].
@@ -57,7 +52,7 @@ def snc(table: Table, rng: np.random.Generator, *, predictor: Literal["logistic"
         >>> values["score"], round(values["nk"], 1)
         (1.0, 0.7)
     """
-    if predictor not in (predictors := {"logistic": _predict_logistic, "trees": _predict_trees}):
+    if predictor not in (predictors := {"logistic": classify_by_regression, "trees": classify_by_trees}):
         raise ValueError(f"snc has no predictor {predictor!r}; it has 'logistic' and 'trees'.")
     predict, seed = predictors[predictor], draw_seed(rng)
     matched, single = _classify_singly(table)
@@ -120,30 +115,3 @@ def _name_bins(bins: np.ndarray, factor: np.ndarray) -> np.ndarray:
 def _with_and_without(codes: np.ndarray, code: int) -> list[np.ndarray]:
     """Which codes a predictor sees: all, and all but one."""
     return [np.ones(codes.shape[1], bool), np.arange(codes.shape[1]) != code]
-
-
-def _predict_logistic(train: np.ndarray, factor: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    if not train.shape[1]:
-        return _commonest(factor, test)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # its guesses hardly change after 100 iterations
-        return np.asarray(LogisticRegression().fit(train, factor).predict(test))
-
-
-def _predict_trees(train: np.ndarray, factor: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    import lightgbm  # takes a third of a second to import
-
-    if not train.shape[1]:
-        return _commonest(factor, test)
-    values, labels = np.unique(factor, return_inverse=True)
-    parameters = {"objective": "multiclass", "num_class": len(values), "seed": seed} | TREES | PLAIN
-    trees = lightgbm.train(parameters, lightgbm.Dataset(train, labels, params=parameters), STEPS)
-    return values[np.argmax(trees.predict(test), axis=1)]
-
-
-def _commonest(factor: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """What is guessed without any code."""
-    return np.full(len(test), np.bincount(factor).argmax())
