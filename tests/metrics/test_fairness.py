@@ -39,7 +39,7 @@ def test_true_factors_and_noise_are_fair():
 
 
 def test_guesses_of_one_factor_by_another_are_unfair():
-    """The code tells the sum alone, of which each has a likeliest value: a guess of either factor leans on the other."""
+    """The code tells the sum alone, and each has a likeliest value: a guess of either leans on the other."""
     factors, factors_test = (part // [1, 3] for part in (_factors(2000, 0), _factors(1000, 1)))
     codes, codes_test = (part.sum(1, keepdims=True) for part in (factors, factors_test))
     values = _fairness(codes, factors, codes_test, factors_test)
