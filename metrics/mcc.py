@@ -112,7 +112,7 @@ def _weak(table: Table, train: np.ndarray, test: np.ndarray) -> float:
     these K columns are whitened, however many codes there are.
     """
     factors, factors_test = table.factors.astype(float), table.factors_test.astype(float)
-    predictions = regress_linearly(train, factors, train), regress_linearly(train, factors, test)
+    predictions = np.split(regress_linearly(train, factors, np.concatenate([train, test])), [len(train)])
     left, right = _whitener(predictions[0]), _whitener(factors)
     centred = (predictions[0] - predictions[0].mean(0)) @ left, (factors - factors.mean(0)) @ right
     turn_left, _, turn_right = np.linalg.svd(centred[0].T @ centred[1], full_matrices=False)

@@ -89,9 +89,9 @@ def test_noise_is_at_chance_held_out_and_above_it_in_sample(codes):
 
 def test_pearson_is_at_most_the_root_of_r2():
     for representation in ("aligned", "rotated", "split", "mixed"):
-        table = Table(*make(representation, 4000, 2000))
+        table = Table(*make(representation, 2000, 1000))
         scored = REGISTRY["mcc"].score(table, 0), REGISTRY["r2"].score(table, 0)
-        assert scored[0]["pearson"] <= scored[1]["r"] + 0.005
+        assert scored[0]["pearson"] <= scored[1]["r"] + 0.01
 
 
 def test_more_codes_than_rows():

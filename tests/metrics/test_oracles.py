@@ -86,11 +86,10 @@ def test_all_known_codes_are_tried():
 
 
 @pytest.mark.parametrize("width", [100, 1000])
-def test_noise_of_many_codes_is_at_chance_where_it_should_be(width):
-    """For ten codes, above."""
-    table = table_of(lambda factors, rng: rng.normal(size=(len(factors), width)), 1500, 1500)
-    values = {name: REGISTRY[name].score(table, 0) for name in ("mcc", "med", "minimality_sufficiency")}
-    assert values["mcc"]["score"] < 0.03
-    assert values["mcc"]["weak"] < 0.03
-    assert values["med"]["score"] < 0.03
-    assert values["minimality_sufficiency"]["minimality"] < 0.1
+def test_noise_of_many_codes_is_at_chance(width):
+    """Ten codes are above; mcc and r2 of many stand in tests of their own."""
+    table = table_of(lambda factors, rng: rng.normal(size=(len(factors), width)), 1500, 20)
+    assert REGISTRY["med"].score(table, 0)["score"] < 0.03
+    values = REGISTRY["minimality_sufficiency"].score(table, 0)
+    assert values["minimality"] < 0.1
+    assert values["sufficiency"] < 0.1
