@@ -15,10 +15,10 @@ SHUFFLES = 5
     ranked=False,
     chance="0, as guesses that know nothing depend on nothing",
     ceiling="0 is fair",
-    widest=1_000,
     least_factors=2,
     cost="seconds",
-    reference="Locatello et al. 2019b, section 4; rows in place of new images, less what shuffled rows show",
+    reference="Locatello et al. 2019, On the fairness of disentangled representations; rows in place of new images, "
+    "less what shuffled rows show",
     names=("score", "worst", "uncorrected"),
     columns=("score", "worst"),
     breaks={"ranking noise last": "what tells nothing of any factor is fair to all of them"},

@@ -19,8 +19,7 @@ COLLINEAR = 1e-10  # share of the greatest variance below which a direction hold
     at_chance=0,
     ceiling="1",
     widest=1_000,
-    reference="Hyvarinen and Morioka 2016, section 5; weak: Khemakhem et al. 2020, section 4; "
-    "held out as by Joshi et al. 2026",
+    reference="Hyvarinen and Morioka 2016; weak: Khemakhem et al. 2020; held out as by Joshi et al. 2026",
     names=("score", "pearson", "in_sample", "in_sample_pearson", "weak", "matched_<factor>"),
     columns=("score", "pearson", "weak"),
     breaks={
@@ -34,11 +33,12 @@ def mcc(table: Table, rng: np.random.Generator) -> Values:
     """How well each factor goes up and down with a code of its own.
 
     Factors, by the ranks of their values, are matched one to one with codes so that the sum of |correlation| over the
-    training rows is greatest. Counted is the correlation over the test rows, with the sign it had in training; below 0
-    it counts as 0, and so does a factor without a code, where there are fewer codes than factors, and a column that
-    never varies. Papers mostly report it over the rows it was matched on, which flatters noise (0.11 for 1,000 codes of
-    noise on 1,000 rows), and some divide by the number of codes where these are fewer, which hides missing factors.
-    A rotation of the factors still gets about 0.7 of five, as each factor has a code that is mostly it.
+    training rows is greatest. With r_k of factor k and its code over the training rows and r'_k over the test rows,
+    the score is 1 / K sum_k max(0, sign(r_k) r'_k): a factor without a code, where there are fewer codes than
+    factors, counts as 0, and so does a column that never varies. Papers mostly report it over the rows it was matched
+    on, which flatters noise (0.11 for 1,000 codes of noise on 1,000 rows), and some divide by the number of codes
+    where these are fewer, which hides missing factors. A rotation of the factors still gets about 0.7 of five, as
+    each factor has a code that is mostly it.
 
     Returns:
         score: the mean over all K factors of Spearman's correlation, in [0, 1].

@@ -14,7 +14,7 @@ from metrics.information import SHARED_BINS, bin_codes, mutual_information
     at_chance=0,
     ceiling="a little below 1, by what few rows seem to share: what the true factors reach, reported as `ceiling`",
     widest=10_000,
-    reference="Cao et al. 2022, section 3; 20 bins as in their configuration",
+    reference="Cao et al. 2022; 20 bins as in their configuration",
     names=("score", "completeness", "top_disentanglement", "top_completeness", "ceiling"),
     columns=("score", "completeness"),
     breaks=BREAKS | {"relabelling factors (ceiling)": SHARED_BINS},

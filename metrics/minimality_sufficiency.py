@@ -9,12 +9,12 @@ from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_informat
 
 @register(
     version=1,
-    chance="0 (a little above with few rows), and 0 for minimality",
+    chance="0 (a little above with few rows), of minimality too",
     at_chance=0,
     ceiling="below 1 where a factor takes more values than there are bins: what the true factors reach, reported as "
     "`ceiling`; 1 for minimality",
     widest=10_000,
-    reference="Almudevar et al. 2024, section 4, each code as a part of its own; 15 bins as in their repository",
+    reference="Almudevar and Ortega 2024, each code as a part of its own; 15 bins as in their repository",
     names=("score", "minimality", "sufficiency", "ceiling", "active", "sufficiency_<factor>"),
     columns=("score", "minimality"),
     breaks={"relabelling factors (ceiling)": SHARED_BINS},

@@ -27,7 +27,7 @@ def _tell_few_pairs(table: Table) -> str:
     chance="not 0: what knows nothing seems to answer to all factors, 0.15 for ten codes and dSprites' factors",
     ceiling="1 (a little below, as correlations of few pairs are not 0)",
     widest=1_000,
-    reference="Dapueto et al. 2024, section 3; the weighted mean over codes, of pairs matched in the table",
+    reference="Dapueto et al. 2024; the weighted mean over codes, of pairs matched in the table",
     names=("score", "modularity", "compactness", "active"),
     columns=("score", "modularity", "compactness"),
     needs=_tell_few_pairs,
