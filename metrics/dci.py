@@ -92,8 +92,8 @@ def summarise(table: Table, fitted: Fitted) -> Values:
     """DCI's values from importances and accuracies."""
     totals = fitted.importances.sum(0)
     importances = np.where(totals > 0, fitted.importances / np.where(totals > 0, totals, 1), 0)
-    disentanglement = _concentration(importances)
-    completeness = np.where(totals > 0, _concentration(importances.T), 0)
+    disentanglement = concentration(importances)
+    completeness = np.where(totals > 0, concentration(importances.T), 0)
     mass = importances.sum(1) / max(importances.sum(), ABSENT)
     score = float(disentanglement @ mass)
     values = {
@@ -108,7 +108,7 @@ def summarise(table: Table, fitted: Fitted) -> Values:
     return values
 
 
-def _concentration(importances: np.ndarray) -> np.ndarray:
+def concentration(importances: np.ndarray) -> np.ndarray:
     """1 - the entropy of each row (N, M), to base M: 1 for a row in one column, 0 for one spread evenly."""
     if importances.shape[1] == 1:
         return np.ones(len(importances))

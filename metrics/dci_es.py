@@ -21,7 +21,10 @@ KNOWN = 0.01  # least share of a factor's variance that is known at all
     names=("score", "size", "explicitness_<factor>", "error_<factor>"),
     columns=("score",),
     cost="seconds",
-    breaks={"relabelling factors": "probes regress a factor's value, so that the order of values counts"},
+    breaks={
+        "relabelling factors": "probes regress a factor's value, so that the order of values counts",
+        "noticing a rotation": "a linear probe undoes it",
+    },
 )
 def dci_es(table: Table, rng: np.random.Generator) -> Values:
     """How little capacity it takes to read a factor as well as it can be read.

@@ -27,6 +27,7 @@ def _tell_unjudged(table: Table) -> str:
     names=("score", "score_train", "auc_<factor>"),
     cost="seconds",
     needs=_tell_unjudged,
+    breaks={"noticing a rotation": "a linear classifier undoes it"},
 )
 def explicitness(table: Table, rng: np.random.Generator) -> Values:
     """How well a linear classifier tells the values of a factor from all codes, as area under the ROC curve.

@@ -1,7 +1,7 @@
 """InfoMEC: modularity, explicitness and compactness in terms of information."""
 
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -10,9 +10,21 @@ from metrics.base import Table, Values
 from metrics.information import entropy, mutual_information
 from metrics.prediction import standardise
 
-# Two published versions disagree: neighbours, and the share of the widest range that an active latent
-# exceeds, first if it is continuous, then if it is quantised.
-VERSIONS = {"latent_quantization": (10, 1 / 20, 0.0), "first": (3, 1 / 8, 1 / 8)}
+
+class _Version(NamedTuple):
+    """Where published versions disagree: neighbours, and when a latent is active, if continuous and if quantised."""
+
+    neighbours: int
+    continuous: float  # the share of the widest spread that it exceeds
+    quantised: float
+    quartiles: bool = False  # the spread is that between quartiles, and of the quantised counts itself, not a share
+
+
+VERSIONS = {
+    "latent_quantization": _Version(10, 1 / 20, 0),
+    "first": _Version(3, 1 / 8, 1 / 8),
+    "tripod": _Version(10, 1 / 10, 0.1, quartiles=True),
+}
 JITTER = 1e-10  # in standard deviations: equal codes have no nearest neighbour
 STEPS = 2**60  # of a code's range: distances between integers are exact, and ties seen as such
 NO_PENALTY = 1e9
@@ -37,17 +49,19 @@ def infomec(
     table: Table,
     rng: np.random.Generator,
     *,
-    version: Literal["latent_quantization", "first"] = "latent_quantization",
+    version: Literal["latent_quantization", "first", "tripod"] = "latent_quantization",
     estimator: Literal["auto", "neighbours", "exact"] = "auto",
 ) -> Values:
     """How far latents know one factor each, factors are easily read, and factors sit in one latent each.
 
     n_ij is the mutual information of latent i and factor j over the entropy of the factor, on the
-    training rows; active latents are those whose range is more than a share of the widest one's.
+    training rows; active latents are those whose range is more than a share of the widest one's, by the version.
 
     Args:
         version: "latent_quantization" (ten neighbours, 1/20 of the range, any range if quantised), as in the
-            repository's present state; "first" (three, 1/8), as in its commit e6236d2.
+            repository's present state; "first" (three, 1/8), as in its commit e6236d2; "tripod" (ten, 1/10 of the
+            widest distance between quartiles, a distance above 0.1 if quantised, of codes in [-1, 1]), as in the
+            repository tripod at d794dc4 (Hsu et al. 2024).
         estimator: "neighbours" takes codes for continuous, and standardises them for the regression; "exact" takes
             them for quantised: their values are counted, and coded one-hot for the regression. "auto" decides for
             each code: quantised is one of at most 100 values with ten training rows each or more on average.
@@ -77,15 +91,14 @@ def infomec(
             f"infomec has no version {version!r} with estimator {estimator!r}; the versions are "
             f"{' and '.join(map(repr, VERSIONS))}, the estimators 'auto', 'neighbours' and 'exact'."
         )
-    neighbours, continuous, quantised = VERSIONS[version]
     counted = (
         _find_quantised(table.codes) if estimator == "auto" else np.full(table.codes.shape[1], estimator == "exact")
     )
-    ranges = np.ptp(table.codes, axis=0)
-    active = ranges > np.where(counted, quantised, continuous) * ranges.max()
+    published = VERSIONS[version]
+    active = _find_active(table.codes, counted, published)
     information = np.empty((len(active), table.factors.shape[1]))
     near, exact = active & ~counted, active & counted
-    information[near] = _information_by_neighbours(table.codes[:, near], table.factors, neighbours, rng)
+    information[near] = _information_by_neighbours(table.codes[:, near], table.factors, published.neighbours, rng)
     if exact.any():
         information[exact] = mutual_information(table.codes[:, exact], table.factors)
     normalised = information[active] / [entropy(column) for column in table.factors.T]
@@ -99,6 +112,14 @@ def _find_quantised(codes: np.ndarray) -> np.ndarray:
     """Which codes (N, D) take few values, each in many rows: (D,)."""
     most = min(MOST_VALUES, len(codes) // LEAST_SHARING)
     return np.array([len(np.unique(code)) <= most for code in codes.T])
+
+
+def _find_active(codes: np.ndarray, counted: np.ndarray, version: _Version) -> np.ndarray:
+    """Which codes (N, D) are in use, by the version: (D,)."""
+    low, high = np.quantile(codes, [0.25, 0.75], axis=0) if version.quartiles else (codes.min(0), codes.max(0))
+    spreads = high - low
+    of_quantised = version.quantised * (1 if version.quartiles else spreads.max())
+    return spreads > np.where(counted, of_quantised, version.continuous * spreads.max())
 
 
 def _concentration(shares: np.ndarray) -> float:

@@ -326,7 +326,7 @@ def test_what_does_not_suit_is_left_out_of_all_and_refused_by_name(monkeypatch):
     for name in ("downstream", "dci"):
         monkeypatch.delitem(REGISTRY, name)
     scored = metrics.score(codes, factors)
-    assert set(REGISTRY) - set(scored) == {"beta_vae_score", "factor_vae_score", "modularity"}
+    assert set(REGISTRY) - set(scored) == {"beta_vae_score", "factor_vae_score", "fairness", "modularity"}
     with pytest.raises(ValueError, match="beta_vae_score needs at least 2 factors"):
         metrics.score(codes, factors, metrics=["mig", "beta_vae_score"])
 

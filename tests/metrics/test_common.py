@@ -147,10 +147,13 @@ def test_numbers_of_values_are_names(metric):
     assert _values(metric, **renumbered) == _before(metric, _many_values)
 
 
+OF_SCORES = ("judging factors", "ranking noise last", "noticing a rotation")
+
+
 def test_what_is_said_to_break_is_a_property():
     for metric in REGISTRY.values():
         of_columns = {f"{change} ({value})" for change in CHANGES for value in metric.names}
-        assert set(metric.breaks) <= {*CHANGES, *of_columns, "judging factors"}, metric.name
+        assert set(metric.breaks) <= {*CHANGES, *of_columns, *OF_SCORES}, metric.name
         assert all(metric.breaks.values())
 
 
@@ -158,17 +161,45 @@ def _judges_factors(metric):
     return "judging factors" not in REGISTRY[metric].breaks
 
 
+IDEAL = (FACTORS - FACTORS.mean(0)) / FACTORS.std(0)
+NOISE = np.random.default_rng(9).normal(size=CODES.shape)
+
+
+@cache
+def _of_three(metric):
+    return [_values(metric, codes) for codes in (IDEAL, CODES, NOISE)]
+
+
+def _judges(what):
+    """The metrics that judge factors, those expected to fail that declare so."""
+    for metric in sorted(filter(_judges_factors, REGISTRY)):
+        reason = REGISTRY[metric].breaks.get(what)
+        yield pytest.param(metric, marks=[pytest.mark.xfail(reason=reason, strict=True)] if reason else [])
+
+
+@pytest.mark.parametrize("metric", list(_judges("noticing a rotation")))
+def test_a_rotation_that_mixes_all_factors_costs_more_than_half(metric):
+    """Each code is two thirds of two factors each, less a third of the other one."""
+    rotation = 2 / 3 * np.ones((3, 3)) - np.eye(3)
+    ideal, _, noise = (values["score"] for values in _of_three(metric))
+    rotated = _score(metric, IDEAL @ rotation)
+    assert (rotated - noise) * np.sign(ideal - noise) < abs(ideal - noise) / 2 or ideal == noise
+
+
+@pytest.mark.parametrize("metric", list(_judges("ranking noise last")))
+def test_the_mixed_stand_between_the_ideal_and_the_noise(metric):
+    scores = [values["score"] for values in _of_three(metric)]
+    sign = 1 if REGISTRY[metric].higher_is_better else -1
+    assert sign * scores[0] >= sign * scores[1] > sign * scores[2]
+
+
 @pytest.mark.parametrize("metric", sorted(filter(_judges_factors, REGISTRY)))
-def test_order_of_the_ideal_the_mixed_and_the_noise(metric):
+def test_the_ideal_and_the_noise_are_within_what_is_declared(metric):
     declared = REGISTRY[metric]
-    ideal = (FACTORS - FACTORS.mean(0)) / FACTORS.std(0)
-    noise = np.random.default_rng(9).normal(size=CODES.shape)
-    values = [_values(metric, codes) for codes in (ideal, CODES, noise)]
+    values = _of_three(metric)
     scores = [own["score"] for own in values]
     low, high = declared.range
     assert all(low - 1e-9 <= score <= high + 1e-9 for score in scores)
-    sign = 1 if declared.higher_is_better else -1
-    assert sign * scores[0] >= sign * scores[1] > sign * scores[2]
     if declared.ceiling.startswith("1"):
         assert scores[0] > 0.95
     if "ceiling" in values[0]:

@@ -1,4 +1,4 @@
-"""InfoMEC: closed forms, scikit-learn's estimator as a second computation, and where the two versions differ."""
+"""InfoMEC: closed forms, scikit-learn's estimator as a second computation, and where the three versions differ."""
 
 import numpy as np
 import pytest
@@ -55,6 +55,26 @@ def test_against_scikit_learns_estimator(representation, version, neighbours, sh
     assert values["infoc"] == pytest.approx(_ratio(shares.T), abs=1e-3)
     assert values["active"] == len(shares)
     assert values["score"] == values["infom"]
+
+
+def test_tripods_version_goes_by_the_distance_between_quartiles():
+    """A code that is far from rest in a few rows alone has range and no such distance."""
+    factors = draw_factors(1000)
+    rng = np.random.default_rng(0)
+    codes = factors + 0.01 * rng.normal(size=factors.shape)
+    seldom = np.where(np.arange(1000) < 100, 40, 0.0)[:, None] + 0.01 * rng.normal(size=(1000, 1))
+    ours, tripods = (
+        _infomec(np.hstack([codes, seldom]), factors, version=version) for version in ("latent_quantization", "tripod")
+    )
+    assert (ours["active"], tripods["active"]) == (6, 4)  # shape, too, varies by less than a tenth of orientation
+    assert tripods["infom"] == pytest.approx(_infomec(codes[:, 1:], factors, version="tripod")["infom"], abs=1e-3)
+
+
+def test_tripods_version_of_quantised_codes_goes_by_a_distance_of_a_tenth():
+    bits = _bits(3).astype(float)
+    codes = bits * [2, 0.2, 0.05] - [1, 0.1, 0.025]
+    assert _infomec(codes, bits, version="tripod")["active"] == 2
+    assert _infomec(codes, bits)["active"] == 3
 
 
 def test_the_estimator_on_repeated_values():
@@ -116,7 +136,7 @@ def test_compactness_by_hand():
     assert values["infom"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("version", ["latent_quantization", "first"])
+@pytest.mark.parametrize("version", ["latent_quantization", "first", "tripod"])
 @pytest.mark.parametrize("estimator", ["auto", "neighbours", "exact"])
 def test_the_true_factors_reach_one(estimator, version):
     factors = draw_factors(2000)[:, :2]
@@ -305,7 +325,7 @@ def test_codes_that_separate_the_values_do_not_warn():
 
 def test_options_that_do_not_fit_have_a_sentence():
     codes, factors, *_ = make("mixed", 100, 10)
-    with pytest.raises(ValueError, match=r"no version 'second'.*'latent_quantization' and 'first'"):
+    with pytest.raises(ValueError, match=r"no version 'second'.*'latent_quantization' and 'first' and 'tripod'"):
         _infomec(codes, factors, version="second")
     with pytest.raises(ValueError, match=r"estimator 'bins'"):
         _infomec(codes, factors, estimator="bins")
