@@ -34,7 +34,7 @@ def snc(table: Table, rng: np.random.Generator, *, predictor: Literal["trees", "
     factor without a code, where these are fewer or never vary, has one bin.
 
     Args:
-        predictor: "trees", 20 steps of LightGBM's of depth 3, or "logistic", a logistic regression on standardised
+        predictor: "trees", 10 steps of LightGBM's of depth 3, or "logistic", a logistic regression on standardised
             codes, both fitted on the training rows; published is a network of 256 units.
 
     Returns:
