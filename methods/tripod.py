@@ -69,8 +69,8 @@ class Tripod(Method):
       upper sum as its variance and for normal v twice the lower; each is taken of two v, by finite differences.
 
     The weights are the paper's for Shapes3D. Its reconstruction is a mean over pixels, as QLAE's is; with one that is
-    summed, the penalties are multiplied by the number of pixels. Second differences of activations need their
-    digits: train in float32. A step takes the decoder's hidden layers nine times and not once.
+    summed, the penalties are multiplied by the number of pixels. A step takes the decoder's hidden layers nine times
+    and not once.
 
     Reference: Hsu et al. 2024, "Tripod: Three complementary inductive biases for disentangled representation
     learning", section 3; the variance of v' H v is that of Peebles et al. 2020, "The Hessian penalty", theorem 1.

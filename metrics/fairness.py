@@ -26,7 +26,7 @@ SHUFFLES = 5
 def fairness(table: Table, rng: np.random.Generator) -> Values:
     """How far guesses of one factor depend on each other factor: unfairness, less is better.
 
-    Each factor in turn is the target, guessed from all codes by 20 steps of LightGBM's trees of depth 3, fitted on
+    Each factor in turn is the target, guessed from all codes by 10 steps of LightGBM's trees of depth 3, fitted on
     the training rows; each other one is sensitive. Where the sensitive factor has a value, the guesses on the test
     rows have a distribution, compared with that on all test rows by total variation; the mean over values is weighted
     by their rows. Published, new images are made that differ in the sensitive factor alone; among rows of a table

@@ -9,7 +9,7 @@ from metrics.base import Table
 
 PENALTIES = np.logspace(-8, 2, 11)  # a training row, on standardised codes: from least squares to the mean alone
 DEGENERATE = 1e-12  # share of the greatest eigenvalue below which one is rounding
-STEPS = 20  # of few, long steps: what a code adds to others shows long before trees are perfect
+STEPS = 10  # of few, long steps: what a code adds to others shows long before trees are perfect
 FEW_TREES = {"max_depth": 3, "num_leaves": 8, "min_data_in_leaf": 1, "min_data_in_bin": 1, "learning_rate": 0.3}
 ONE_THREAD = {"deterministic": True, "force_col_wise": True, "num_threads": 1, "verbosity": -1, "max_bin": 63}
 
@@ -81,7 +81,7 @@ def classify_by_regression(train: np.ndarray, factor: np.ndarray, test: np.ndarr
 
 
 def classify_by_trees(train: np.ndarray, factor: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
-    """The factor's values in test rows as guessed by 20 steps of LightGBM's trees on standardised codes (N, D)."""
+    """The factor's values in test rows as guessed by 10 steps of LightGBM's trees on standardised codes (N, D)."""
     import lightgbm  # takes a third of a second to import
 
     if not train.shape[1]:
