@@ -41,7 +41,7 @@ PRESETS = {
         steps=2_000,
         batch=128,
         optimiser=Optimiser("Adam", lr=1e-3),
-        left_out=("dci", "downstream", "fairness"),
+        left_out=("dci", "downstream", "fairness", "snc"),
     ),
     "study_quick": Preset(
         summary="the study's networks on a small budget, at ten times its rate: to try its set-up, no more",
@@ -50,7 +50,7 @@ PRESETS = {
         steps=1_500,
         batch=64,
         optimiser=Optimiser("Adam", lr=1e-3),
-        left_out=("dci", "downstream", "fairness"),
+        left_out=("dci", "downstream", "fairness", "snc"),
     ),
     "standard": Preset(
         summary="the 12,600-model study, Locatello et al. 2019",

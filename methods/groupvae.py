@@ -1,5 +1,7 @@
 """GroupVAE told which factors changed."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,8 @@ class GroupVAE(AdaGVAE):
     labels"); the average of posteriors is Hosoya 2019's, "Group-based learning of disentangled representations with
     generalizability for novel contents".
     """
+
+    cost: ClassVar[float] = 1.7
 
     def objection(self) -> str:
         return super().objection() or one_latent_a_factor(self.name, self.latents, len(self.factor_sizes))

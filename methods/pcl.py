@@ -1,7 +1,7 @@
 """PCL: permutation contrastive learning."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class PCL(Method):
     Reference: Hyvarinen and Morioka 2017, "Nonlinear ICA of temporally dependent stationary sources", section 3 and,
     for the function, its simulations; on pairs of images as in Klindt et al. 2021.
     """
+
+    cost: ClassVar[float] = 0.7
 
     @dataclass(frozen=True)
     class Hyperparameters:

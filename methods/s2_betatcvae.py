@@ -1,6 +1,7 @@
 """beta-TCVAE with few labels."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from methods import register
 from methods.betatcvae import BetaTCVAE
@@ -13,6 +14,8 @@ class S2BetaTCVAE(FewLabels, BetaTCVAE):
 
     Reference: Locatello et al. 2020, "Disentangling factors of variation using few labels", eq. 2.
     """
+
+    cost: ClassVar[float] = 1.5
 
     @dataclass(frozen=True)
     class Hyperparameters(BetaTCVAE.Hyperparameters):

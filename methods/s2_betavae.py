@@ -1,6 +1,7 @@
 """beta-VAE with few labels."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from methods import register
 from methods.betavae import BetaVAE
@@ -13,6 +14,8 @@ class S2BetaVAE(FewLabels, BetaVAE):
 
     Reference: Locatello et al. 2020, "Disentangling factors of variation using few labels", eq. 2.
     """
+
+    cost: ClassVar[float] = 1.4
 
     @dataclass(frozen=True)
     class Hyperparameters(BetaVAE.Hyperparameters):

@@ -1,6 +1,7 @@
 """DIP-VAE-I with few labels."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from methods import register
 from methods.dipvae_i import DIPVAEI
@@ -13,6 +14,8 @@ class S2DIPVAEI(FewLabels, DIPVAEI):
 
     Reference: Locatello et al. 2020, "Disentangling factors of variation using few labels", eq. 2.
     """
+
+    cost: ClassVar[float] = 1.4
 
     @dataclass(frozen=True)
     class Hyperparameters(DIPVAEI.Hyperparameters):

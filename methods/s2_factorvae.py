@@ -1,7 +1,7 @@
 """FactorVAE with few labels."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -17,6 +17,8 @@ class S2FactorVAE(FewLabels, FactorVAE):
 
     Reference: Locatello et al. 2020, "Disentangling factors of variation using few labels", eq. 2.
     """
+
+    cost: ClassVar[float] = 6.3
 
     @dataclass(frozen=True)
     class Hyperparameters(FactorVAE.Hyperparameters):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import log, pi, sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class SlowVAE(VAE):
     Reference: Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with temporal sparse coding",
     eq. 7 and appendix on the closed form; gamma = 10 and rate = 6 are the paper's, found by search.
     """
+
+    cost: ClassVar[float] = 1.7
 
     @dataclass(frozen=True)
     class Hyperparameters:

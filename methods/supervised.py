@@ -1,7 +1,7 @@
 """An encoder that is told the factors."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -21,6 +21,8 @@ class Supervised(FewLabels):
     Reference: Locatello et al. 2020, "Disentangling factors of variation using few labels", section 4.1 and its
     code's `supervised`.
     """
+
+    cost: ClassVar[float] = 1.1
 
     @dataclass(frozen=True)
     class Hyperparameters:

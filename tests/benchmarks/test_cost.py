@@ -9,6 +9,7 @@ from tests.benchmarks.steps import trained_methods
 DEAR = {  # more than six times a VAE's, and why
     "factorvae": "a discriminator of six layers of 1,000 beside small networks",
     "factorqvae": "the same discriminator, over all probabilities",
+    "s2_factorvae": "the same, beside labelled images",
 }
 
 
