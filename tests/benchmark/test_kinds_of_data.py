@@ -286,6 +286,7 @@ def test_what_is_drawn_is_drawn_once_for_all_that_looks_at_it():
     assert np.array_equal(tested % 16, rows.test)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_old_codes_are_not_scored_against_other_data(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     factors = TABLE.repeat(3, axis=0)
