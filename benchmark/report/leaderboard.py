@@ -225,17 +225,18 @@ def _columns_of_metrics(shown: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
     blocks = table.groupby(BLOCK).ngroup()
     shown = shown.astype({"metric": "str", "row": int})
     directions = shown.drop_duplicates("metric").set_index("metric")["direction"]
-    versions = shown.groupby(["row", "metric"])["metric_version"].max().unstack("metric").reindex(table.index)
-    summaries = _summaries(shown.dropna(subset=["value"]), blocks).unstack("metric").reindex(table.index)
+    summaries = _summaries(shown.dropna(subset=["value"]), blocks)
+    nothing = pd.DataFrame(np.nan, table.index, SUMMARY)
     columns = {}
     for name, direction in directions.items():
-        own = {part: summaries.get((part, name), pd.Series(np.nan, table.index)) for part in SUMMARY}
-        own["n"] = own["n"].fillna(0).astype(int)
-        columns |= {f"{name}_{part}": values for part, values in own.items()}
+        own = summaries.get(name, nothing).reindex(table.index)
+        columns |= {f"{name}_{part}": own[part] for part in SUMMARY}
+        columns[f"{name}_n"] = own["n"].fillna(0).astype(int)
         if direction:
             # Rounded, as means of equal scores differ in their last digit.
             means = own["mean"].where(table["current"]).round(DIGITS)
-            alike = means.groupby([blocks, versions[name]])
+            versions = shown[shown["metric"] == name].groupby("row")["metric_version"].max().reindex(table.index)
+            alike = means.groupby([blocks, versions])
             columns[f"{name}_rank"] = alike.rank(ascending=bool(direction < 0), method="min").astype("Int64")
     return pd.DataFrame(columns, index=table.index)
 
@@ -291,8 +292,8 @@ def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Seri
     )
 
 
-def _summaries(present: pd.DataFrame, blocks: pd.Series) -> pd.DataFrame:
-    """The `SUMMARY` of the values of each metric and `row`: count, mean, sample deviation, interval of the mean."""
+def _summaries(present: pd.DataFrame, blocks: pd.Series) -> dict[str, pd.DataFrame]:
+    """By metric the `SUMMARY` of each `row`'s values: count, mean, sample deviation, interval of the mean."""
     present = present.sort_values(["metric", "row"], kind="stable")
     summary = present.groupby(["metric", "row"])["value"].agg(n="count", mean="mean", std="std")
     samples = np.split(present["value"].to_numpy(), summary["n"].cumsum()[:-1])
@@ -300,7 +301,8 @@ def _summaries(present: pd.DataFrame, blocks: pd.Series) -> pd.DataFrame:
     names, rows = (summary.index.get_level_values(level) for level in ("metric", "row"))
     for places in summary.groupby([names, blocks[rows].to_numpy()]).indices.values():
         ends[places] = mean_intervals([samples[place] for place in places])
-    return summary.assign(low=ends[:, 0], high=ends[:, 1])
+    summary = summary.assign(low=ends[:, 0], high=ends[:, 1])
+    return {str(name): own.droplevel("metric") for name, own in summary.groupby(level="metric")}
 
 
 def short_labels(rows: pd.DataFrame) -> list[str]:
