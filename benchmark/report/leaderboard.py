@@ -224,11 +224,11 @@ def _columns_of_metrics(shown: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
     """Each metric's columns, for the configurations in the table."""
     blocks = table.groupby(BLOCK).ngroup()
     shown = shown.astype({"metric": "str", "row": int})
-    directions = shown.drop_duplicates("metric").set_index("metric")["direction"]
+    each = shown.drop_duplicates("metric")[["metric", "direction"]].itertuples(index=False, name=None)
     summaries = _summaries(shown.dropna(subset=["value"]), blocks)
     nothing = pd.DataFrame(np.nan, table.index, SUMMARY)
-    columns = {}
-    for name, direction in directions.items():
+    columns: dict[str, pd.Series] = {}
+    for name, direction in each:
         own = summaries.get(name, nothing).reindex(table.index)
         columns |= {f"{name}_{part}": own[part] for part in SUMMARY}
         columns[f"{name}_n"] = own["n"].fillna(0).astype(int)
