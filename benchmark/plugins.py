@@ -43,8 +43,9 @@ def load_plugins(files: Sequence[Path] = ()) -> list[str]:
         UsageError: a file cannot be read, or a name is registered already.
     """
     warnings = []
+    offered = entry_points()
     for group in GROUPS:
-        for entry in entry_points(group=group):
+        for entry in offered.select(group=group):
             warnings += _load(f"{entry.name} ({entry.value})", f"{group} {entry.value}", partial(_import, entry))
     for file in files:
         if not file.is_file():

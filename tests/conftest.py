@@ -1,14 +1,19 @@
 """What several rooms' tests share: the small data set, kept in a cache folder of the session's own."""
 
 import os
+from math import prod
 
 import pytest
 import torch
 from hypothesis import settings
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from benchmark import datasets, plugins
 from benchmark.datasets.base import FactorDataset
+from methods.networks import ARCHITECTURES, Architecture
+
+WIDTH = 128
 
 settings.register_profile("whole")
 
@@ -40,6 +45,27 @@ def mini() -> FactorDataset:
 def dsprites() -> FactorDataset:
     """The whole grid, rendered once a session (seconds)."""
     return datasets.load("dsprites")
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """The networks of the quick preset, and those that methods have by default, are perceptrons of one hidden layer."""
+
+    def encoder(image_shape, outputs):
+        return nn.Sequential(nn.Flatten(), nn.Linear(prod(image_shape), WIDTH), nn.ReLU(), nn.Linear(WIDTH, outputs))
+
+    def decoder(latents, image_shape):
+        layers = nn.Linear(latents, WIDTH), nn.ReLU(), nn.Linear(WIDTH, prod(image_shape))
+        return nn.Sequential(*layers, nn.Unflatten(1, image_shape))
+
+    for name in ("small_fc", "locatello2019"):
+        monkeypatch.setitem(ARCHITECTURES, name, Architecture(encoder, decoder))
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """For tests that look at what is stored, told or in tables: most of the time of a small sweep goes into figures."""
+    monkeypatch.setattr("benchmark.report.regenerate.draw_all", lambda *_: [])
 
 
 @pytest.fixture

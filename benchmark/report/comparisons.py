@@ -4,7 +4,7 @@ Each function is one table, of the leaderboard's rows that have a rank and their
 """
 
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,13 @@ def tell_reliability(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     for keys, name, scores in _headlines(runs):
-        rows = _in_block(board, keys)
         by_seed = scores.pivot_table(index=CONFIGURED, columns="seed", values="value")
         agreement = agreement_of_seeds(by_seed.to_numpy())
-        beside = rows[f"{name}_next_tied"].dropna()
+        beside = _in_block(board, keys, f"{name}_next_tied").dropna()
         neighbours = len(beside)
         labels = (scores["method"] + " " + scores["hyperparameters"]).to_numpy()
         of_seed = share_of_seed(scores["value"].to_numpy(), labels, scores["seed"].to_numpy())
-        apart = neighbours - int(beside.sum())
+        apart = neighbours - int(beside.to_numpy().sum())
         told = [*by_seed.shape, agreement, seeds_needed(agreement), neighbours, apart, of_seed]
         lines.append([*keys, name, *told])
     columns = [*BLOCK, "metric", "configurations", "seeds", "seed_agreement", "seeds_needed", "neighbours"]
@@ -62,12 +61,12 @@ def compare_metrics(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for keys, rows in board.groupby(BLOCK):
         names = sorted(str(name).removesuffix("_rank") for name in rows if str(name).endswith("_rank"))
-        for name in names:
-            for other in names:
-                both = rows[[f"{name}_rank", f"{other}_rank"]].dropna().astype(float)
-                if len(both) > 1:
-                    tau = stats.kendalltau(*both.to_numpy().T).statistic
-                    lines.append([*keys, name, other, tau, len(both)])
+        ranks = {name: rows[f"{name}_rank"].to_numpy(float, na_value=np.nan) for name in names}
+        for name, other in product(names, repeat=2):
+            both = ~np.isnan(ranks[name] + ranks[other])
+            if both.sum() > 1:
+                tau = stats.kendalltau(ranks[name][both], ranks[other][both]).statistic
+                lines.append([*keys, name, other, tau, both.sum()])
     return pd.DataFrame(lines, columns=[*BLOCK, "metric", "other", "tau", "configurations"])
 
 
@@ -80,9 +79,8 @@ def compare_methods(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """
     lines: list[list[Any]] = []
     for keys, name, scores in _headlines(runs):
-        best = (
-            _in_block(board, keys).dropna(subset=["rank"]).sort_values(["rank", *CONFIGURED]).drop_duplicates("method")
-        )
+        ranked = _in_block(board, keys, "rank", *CONFIGURED).dropna(subset=["rank"])
+        best = ranked.sort_values(["rank", *CONFIGURED]).drop_duplicates("method")
         samples = {own: group["value"].to_numpy() for own, group in scores.groupby(CONFIGURED)}
         direction = scores["direction"].iloc[0]
         chosen = [own for own in best[CONFIGURED].itertuples(index=False, name=None) if own in samples]
@@ -105,7 +103,7 @@ def choose_without_labels(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFra
     if f"{PICKS}_mean" not in board:
         board = board.assign(**{f"{PICKS}_mean": np.nan})
     for keys, name, scores in _headlines(runs):
-        rows = _in_block(board, keys).dropna(subset=[f"{PICKS}_mean", f"{name}_mean", f"{name}_rank"])
+        rows = _in_block(board, keys, *CONFIGURED, *{f"{PICKS}_mean", f"{name}_mean", f"{name}_rank"}).dropna()
         for method, own in rows.groupby("method"):
             if len(own) > 1:
                 picked = own.iloc[int(own[f"{PICKS}_mean"].argmax())]
@@ -182,8 +180,9 @@ def _headlines(runs: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], str, pd.Da
         yield tuple(keys), str(name), own.astype(dict.fromkeys(CONFIGURED, "str"))
 
 
-def _in_block(board: pd.DataFrame, keys: tuple[Any, ...]) -> pd.DataFrame:
-    return board[(board[BLOCK] == list(keys)).all(axis=1)]
+def _in_block(board: pd.DataFrame, keys: tuple[Any, ...], *names: str) -> pd.DataFrame:
+    """These columns of the block's rows."""
+    return board.loc[(board[BLOCK] == list(keys)).all(axis=1), [*names]]
 
 
 def _of_ranked_rows(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:

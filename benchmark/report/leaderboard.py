@@ -41,6 +41,7 @@ VALUE_KINDS = {
     "column": "bool",
     "direction": "int64",
 }
+SUMMARY = ("n", "mean", "std", "low", "high")  # of a metric's values, as its columns are named
 DIGITS = 12  # after the point, in which scores that differ do
 WRITTEN = 50_000  # rows at a time
 WRITTEN_TEXTS = {*TEXTS, "metric", "versions"}
@@ -201,10 +202,7 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     table["current"] = _are_current(table) & (table["evidence"] != CLAIMED)
     shown = runs[runs["column"]]
     shown = shown.assign(row=shown["run"].map(rows.ngroup()).astype("Int64")).dropna(subset=["row"])
-    by_metric = shown.groupby("metric", sort=False, observed=True)
-    columns = [_columns_of(str(name), values, table) for name, values in by_metric]
-    table = pd.concat([table, *columns], axis=1)
-    table = table.copy()  # in one piece
+    table = pd.concat([table, _columns_of_metrics(shown, table)], axis=1).copy()  # in one piece
     table.insert(len(key), "rank", _overall_rank(table))
     table = _tell_worth(table.drop(columns=["current", "other"]), runs, shown)
     return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions", "stale"], ignore_index=True)
@@ -223,21 +221,25 @@ def _are_current(table: pd.DataFrame) -> pd.Series:
     return newest & (fresh | ~fresh.groupby([table[level] for level in own]).transform("any"))
 
 
-def _columns_of(name: str, values: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """A metric's columns, for the configurations in the table."""
+def _columns_of_metrics(shown: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Each metric's columns, for the configurations in the table."""
     blocks = table.groupby(BLOCK).ngroup()
-    columns = _summaries(values, blocks).add_prefix(f"{name}_").reindex(table.index)
-    columns[f"{name}_n"] = columns[f"{name}_n"].fillna(0).astype(int)
-    direction = values["direction"].iloc[0]
-    if direction:
-        versions = values.groupby("row")["metric_version"].max().reindex(table.index)
-        # Rounded, as means of equal scores differ in their last digit.
-        means = columns[f"{name}_mean"].where(table["current"]).round(DIGITS)
-        ranks = means.groupby([table[level] for level in BLOCK] + [versions]).rank(
-            ascending=bool(direction < 0), method="min"
-        )
-        columns[f"{name}_rank"] = ranks.astype("Int64")
-    return columns
+    shown = shown.astype({"metric": "str", "row": int})
+    each = shown.drop_duplicates("metric")[["metric", "direction"]].itertuples(index=False, name=None)
+    summaries = _summaries(shown.dropna(subset=["value"]), blocks)
+    nothing = pd.DataFrame(np.nan, table.index, SUMMARY)
+    columns: dict[str, pd.Series] = {}
+    for name, direction in each:
+        own = summaries.get(name, nothing).reindex(table.index)
+        columns |= {f"{name}_{part}": own[part] for part in SUMMARY}
+        columns[f"{name}_n"] = own["n"].fillna(0).astype(int)
+        if direction:
+            # Rounded, as means of equal scores differ in their last digit.
+            means = own["mean"].where(table["current"]).round(DIGITS)
+            versions = shown[shown["metric"] == name].groupby("row")["metric_version"].max().reindex(table.index)
+            alike = means.groupby([blocks, versions])
+            columns[f"{name}_rank"] = alike.rank(ascending=bool(direction < 0), method="min").astype("Int64")
+    return pd.DataFrame(columns, index=table.index)
 
 
 def _overall_rank(table: pd.DataFrame) -> pd.Series:
@@ -291,15 +293,17 @@ def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Seri
     )
 
 
-def _summaries(values: pd.DataFrame, blocks: pd.Series) -> pd.DataFrame:
-    """Count, mean, sample standard deviation and interval of the mean of `value` for each `row` of the blocks."""
-    grouped = values.groupby("row")["value"]
-    summary = grouped.agg(n="count", mean="mean", std="std").assign(low=np.nan, high=np.nan)
-    present = values.dropna(subset=["value"]).groupby("row")["value"]
-    samples = {row: own.to_numpy() for row, own in present}
-    for _, members in summary[summary["n"] > 0].groupby(blocks):
-        summary.loc[members.index, ["low", "high"]] = mean_intervals([samples[row] for row in members.index])
-    return summary
+def _summaries(present: pd.DataFrame, blocks: pd.Series) -> dict[str, pd.DataFrame]:
+    """By metric the `SUMMARY` of each `row`'s values: count, mean, sample deviation, interval of the mean."""
+    present = present.sort_values(["metric", "row"], kind="stable")
+    summary = present.groupby(["metric", "row"])["value"].agg(n="count", mean="mean", std="std")
+    samples = np.split(present["value"].to_numpy(), summary["n"].cumsum()[:-1])
+    ends = np.full((len(summary), 2), np.nan)
+    names, rows = (summary.index.get_level_values(level) for level in ("metric", "row"))
+    for places in summary.groupby([names, blocks[rows].to_numpy()]).indices.values():
+        ends[places] = mean_intervals([samples[place] for place in places])
+    summary = summary.assign(low=ends[:, 0], high=ends[:, 1])
+    return {str(name): own.droplevel("metric") for name, own in summary.groupby(level="metric")}
 
 
 def short_labels(rows: pd.DataFrame) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.display import declared_metrics, first_line
-from benchmark.report.leaderboard import BLOCK, contends, short_labels
+from benchmark.report.leaderboard import BLOCK, CONFIGURED, contends, short_labels
 from benchmark.report.reported import Reported, reported_numbers, reported_of
 from benchmark.spec import MEASURED, is_doubted
 from metrics import Metric
@@ -258,7 +258,9 @@ def leaders_by(rows: pd.DataFrame, metric: str) -> Iterator[Leader]:
     name = f"{metric}_" if metric else ""
     if f"{name}rank" not in rows:
         return
-    ranked = rows[rows[f"{name}rank"].notna() & contends(rows)]
+    parts = [f"{name}{part}" for part in ("rank", "rank_low", "rank_high", "tied", "mean", "low", "high")]
+    shown = [each for each in dict.fromkeys([*parts, "rank", *CONFIGURED, "label", "target"]) if each in rows]
+    ranked = rows.loc[rows[f"{name}rank"].notna() & contends(rows), shown]
     ranked = ranked.sort_values([f"{name}rank", "rank", "method", "hyperparameters"])
     if ranked.empty:
         return

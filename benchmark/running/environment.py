@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def code_of_run(spec: RunSpec) -> dict[str, str]:
     }
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Of the packages that decide numbers."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -203,6 +203,7 @@ def probe(table, rng):
 '''
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_failed_run_exits_with_one(out, capsys, tmp_path, plugins_anew):
     plugin = tmp_path / "probe.py"
     plugin.write_text(PROBE)
@@ -308,6 +309,7 @@ def test_help(capsys):
     assert "--betas" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
     shutil.copytree(GOLDEN / "runs", out / "runs")
     monkeypatch.setenv("COLUMNS", "80")
@@ -319,6 +321,7 @@ def test_a_terminal_of_80_columns_shows_every_row(out, capsys, monkeypatch):
     assert "\N{HORIZONTAL ELLIPSIS}" not in printed
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize("columns", ["0", "abc", "", "-3"])
 def test_a_width_that_is_none_is_not_taken(out, capsys, monkeypatch, columns):
     shutil.copytree(GOLDEN / "runs", out / "runs")
@@ -384,6 +387,7 @@ def test_images_are_looked_at_before_anything_is_trained(tmp_path, out, capsys, 
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_method_that_does_not_apply_is_left_out(tmp_path, out, capsys, plugins_anew):
     """Images in colour of 32 x 32, and of one factor: no pairs; the second time nothing is left to do."""
     given = ["--methods", "vae,adagvae", *_bars(tmp_path, channels=3), "--out", str(out)]

@@ -300,13 +300,14 @@ def test_what_is_drawn_is_drawn_once_for_all_that_looks_at_it():
     assert np.array_equal(tested % 16, rows.test)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_old_codes_are_not_scored_against_other_data(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     factors = TABLE.repeat(3, axis=0)
     for turn, told in enumerate((factors, factors[::-1])):
         np.savez("mine.npz", images=pictures(factors), factors=told)
         if turn == 0:
-            options = "--datasets mine --data-dir . --methods pca --seeds 0-1 --jobs 1 --metrics mig"
+            options = "--datasets mine --data-dir . --methods vae --steps 1 --seeds 0-1 --jobs 1 --metrics mig"
             assert cli.main(options.split()) == 0
         before = Path("results/runs.csv").read_bytes()
         assert cli.main(["score-stored", "results", "--data-dir", ".", "--metrics", "mig,sap", "--jobs", "1"]) == 0

@@ -2,7 +2,7 @@
 
 import csv
 from dataclasses import replace
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -137,13 +137,9 @@ def test_installed_packages_offer_methods(tmp_path, monkeypatch):
     _write(tmp_path, METHOD.format(name="offered"), "offering.py")
     _write(tmp_path, "1 / 0", "breaking.py")
     monkeypatch.syspath_prepend(tmp_path)
-    groups = {
-        "disentanglement_benchmark.methods": [
-            EntryPoint("offered", "offering", "disentanglement_benchmark.methods"),
-            EntryPoint("breaking", "breaking", "disentanglement_benchmark.methods"),
-        ]
-    }
-    monkeypatch.setattr(plugins, "entry_points", lambda group: groups.get(group, []))
+    group = "disentanglement_benchmark.methods"
+    offered = EntryPoints(EntryPoint(name, name, group) for name in ("offering", "breaking"))
+    monkeypatch.setattr(plugins, "entry_points", lambda: offered)
     (warning,) = load_plugins()
     assert "offered" in methods.REGISTRY
     assert "breaking (breaking) is left out, as it breaks: ZeroDivisionError" in warning

@@ -57,7 +57,7 @@ class Scale:
     """How much of everything.
 
     Attributes:
-        compared: precision and runs of the packs that are set beside the CPU's runs.
+        compared: precision and runs of the packs that are set beside the CPU's runs, for so many `steps`.
         runs: in the step that is followed and in the convolutions.
         batch, layers, calls: images a run, layers and calls of the convolutions.
         sizes, architectures: of the packs that are timed.
@@ -67,6 +67,7 @@ class Scale:
     dataset: str
     methods: Sequence[str]
     compared: Sequence[tuple[str, int]]
+    steps: int
     runs: int
     batch: int
     layers: int
@@ -81,6 +82,7 @@ FULL = Scale(
     dataset="dsprites",
     methods=(),
     compared=(("fp64", 2), ("fp32", 2), ("fp32", 64)),
+    steps=RECORDED_STEPS,
     runs=64,
     batch=64,
     layers=4,
@@ -93,6 +95,7 @@ SMALL = Scale(
     dataset="dsprites_mini",
     methods=("vae",),
     compared=(("fp32", 2),),
+    steps=2,
     runs=2,
     batch=4,
     layers=1,
@@ -164,7 +167,7 @@ def compare(scale: Scale, device: str, method: str) -> Iterator[str]:
     """A line for each pack of the method on the device, beside its first and last run alone on the CPU."""
     torch.backends.cudnn.allow_tf32 = False
     for precision, runs in scale.compared:
-        specs = [RunSpec(method, {}, scale.dataset, "standard", seed, RECORDED_STEPS) for seed in range(runs)]
+        specs = [RunSpec(method, {}, scale.dataset, "standard", seed, scale.steps) for seed in range(runs)]
         told = attempt(partial(compare_pack, specs, device, precision))
         yield COMPARED.format(method, runs, precision, told)
 

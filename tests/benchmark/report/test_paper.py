@@ -8,11 +8,13 @@ from PIL import Image
 from benchmark.cli import main
 from benchmark.report import paper
 from benchmark.report.paper import Setting, compare_settings, upper_half
+from benchmark.running.execution import Workplace, execute
+from benchmark.spec import RunSpec
 from metrics import Table
 from metrics.beta_vae_score import beta_vae_score
 
-SWEEP = ["--methods", "betavae,vae,ground_truth,pixels", "--betas", "4,16", "--seeds", "0-1", "--steps", "2"]
-SWEEP += ["--datasets", "dsprites_mini", "--metrics", "irs", "--device", "cpu"]
+KINDS = [("betavae", {"beta": 4}), ("betavae", {"beta": 16}), ("vae", {}), ("ground_truth", {}), ("pixels", {})]
+SPECS = [RunSpec(method, own, "dsprites_mini", steps=2, seed=seed) for method, own in KINDS for seed in (0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def page(tmp_path_factory):
         patch.setattr(paper, "WIDE_POINTS", 150)
         patch.setattr(paper, "Parallel", lambda n_jobs: list)  # in this process, where the above holds
         patch.setattr(paper, "delayed", lambda function: function)
-        assert main([*SWEEP, "--out", str(out)]) == 0
+        workplace = Workplace(out, "cpu", metrics=["active_latents"])
+        assert all(outcome.finished for spec in SPECS for outcome in execute([spec], workplace))
         assert main(["paper", str(out)]) == 0
     return out / "paper"
 

@@ -9,8 +9,7 @@ from PIL import Image
 from benchmark.report import plots
 from benchmark.report.leaderboard import build_leaderboard, write_tables
 from benchmark.report.plots import draw_all
-from benchmark.running.execution import Workplace
-from benchmark.running.scheduler import run_all
+from benchmark.running.execution import Workplace, execute
 from benchmark.scoring.pictures import HEADER, MARGIN, draw_reconstructions
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder, stored_runs
@@ -39,7 +38,8 @@ def drawn(tmp_path_factory):
         RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=3, seed=seed) for beta in (4, 16) for seed in (0, 1)
     ]
     specs += [RunSpec(name, dataset="dsprites_mini", steps=3) for name in ("ground_truth", "dipvae_i")]
-    assert all(outcome.finished for outcome in run_all(specs, Workplace(out, device="cpu", metrics=METRICS)))
+    workplace = Workplace(out, device="cpu", metrics=METRICS)
+    assert all(outcome.finished for spec in specs for outcome in execute([spec], workplace))
     return out, draw_all(out, *write_tables(out))
 
 

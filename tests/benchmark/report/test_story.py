@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from benchmark.report.leaderboard import build_leaderboard, write_tables
 from benchmark.report.story import IN_USE, draw_story
-from benchmark.running.execution import Workplace
-from benchmark.running.scheduler import run_all
+from benchmark.running.execution import Workplace, execute
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 
@@ -22,7 +21,8 @@ def stored(tmp_path_factory):
     out = tmp_path_factory.mktemp("story")
     specs = [RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=2, seed=0) for beta in BETAS]
     specs += [RunSpec("annealedvae", dataset="dsprites_mini", steps=2)]
-    assert all(outcome.finished for outcome in run_all(specs, Workplace(out, "cpu", metrics=["mig", "active_latents"])))
+    workplace = Workplace(out, "cpu", metrics=["mig", "active_latents"])
+    assert all(outcome.finished for spec in specs for outcome in execute([spec], workplace))
     for spec in specs[:3]:
         folder = run_folder(out, spec.run_id)
         scores = folder.read_json("scores.json")

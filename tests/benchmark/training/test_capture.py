@@ -128,16 +128,22 @@ def test_want_of_memory_is_told_as_such(monkeypatch):
     assert cuda.stream_now == "main"
 
 
+SPECS = [RunSpec(method, {}, "dsprites_mini", "small", steps=WARM_UP + 3) for method in ("vae", "factorvae")]
+
+
+@pytest.fixture(scope="module")
+def plain_trainings(mini):
+    return [harness.train(spec, mini, "fp64") for spec in SPECS]
+
+
 @pytest.mark.parametrize("where", ["begin", "within"])
-def test_a_training_whose_recording_fails_is_one_without(monkeypatch, mini, where):
+def test_a_training_whose_recording_fails_is_one_without(monkeypatch, mini, plain_trainings, where):
     """At the first method and at a later one, of one process."""
-    specs = [RunSpec(method, {}, "dsprites_mini", "small", steps=8) for method in ("vae", "factorvae", "vae")]
-    expected = [harness.train(spec, mini, "fp64") for spec in specs]
     cuda = _pretend(monkeypatch, Cuda(where))
     monkeypatch.setattr(harness, "RECORDED", {"cpu"})
     advance = harness._Loop.advance
     monkeypatch.setattr(harness._Loop, "advance", lambda loop, *drawn: cuda.work(partial(advance, loop))(*drawn))
-    for spec, plain in zip(specs, expected, strict=True):
+    for spec, plain in zip(SPECS, plain_trainings, strict=True):
         trained = harness.train(spec, mini, "fp64")
         assert trained.history == plain.history
         for name, value in trained.networks.state_dict().items():
