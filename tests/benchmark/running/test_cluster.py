@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import UsageError
-from benchmark.running.execution import Workplace
+from benchmark.running.execution import Workplace, execute
 from benchmark.running.scheduler import run_all
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
@@ -32,7 +32,8 @@ def cluster():
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     out = tmp_path_factory.mktemp("local")
-    assert all(outcome.finished for outcome in run_all(SPECS, Workplace(out, device="cpu", metrics=["mig"])))
+    workplace = Workplace(out, device="cpu", metrics=["mig"])
+    assert all(outcome.finished for spec in SPECS for outcome in execute([spec], workplace))
     return out
 
 
