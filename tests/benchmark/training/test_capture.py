@@ -128,26 +128,25 @@ def test_want_of_memory_is_told_as_such(monkeypatch):
     assert cuda.stream_now == "main"
 
 
-SPECS = [RunSpec(method, {}, "dsprites_mini", "small", steps=WARM_UP + 3) for method in ("vae", "factorvae")]
-
-
 @pytest.fixture(scope="module")
-def plain_trainings(mini):
-    return [harness.train(spec, mini, "fp64") for spec in SPECS]
+def plain(mini):
+    """Two runs, each with its training without recordings."""
+    specs = [RunSpec(method, {}, "dsprites_mini", "small", steps=WARM_UP + 3) for method in ("vae", "factorvae")]
+    return [(spec, harness.train(spec, mini, "fp64")) for spec in specs]
 
 
 @pytest.mark.parametrize("where", ["begin", "within"])
-def test_a_training_whose_recording_fails_is_one_without(monkeypatch, mini, plain_trainings, where):
+def test_a_training_whose_recording_fails_is_one_without(monkeypatch, mini, plain, where):
     """At the first method and at a later one, of one process."""
     cuda = _pretend(monkeypatch, Cuda(where))
     monkeypatch.setattr(harness, "RECORDED", {"cpu"})
     advance = harness._Loop.advance
     monkeypatch.setattr(harness._Loop, "advance", lambda loop, *drawn: cuda.work(partial(advance, loop))(*drawn))
-    for spec, plain in zip(SPECS, plain_trainings, strict=True):
+    for spec, expected in plain:
         trained = harness.train(spec, mini, "fp64")
-        assert trained.history == plain.history
+        assert trained.history == expected.history
         for name, value in trained.networks.state_dict().items():
-            assert torch.equal(value, plain.networks.state_dict()[name])
+            assert torch.equal(value, expected.networks.state_dict()[name])
         assert "not recorded" in trained.note
-        assert plain.note == ""
+        assert expected.note == ""
     assert cuda.attempts == 1
