@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from methods.base import ImageShape
 
 SMALL = (256, 256)  # units of hidden layers
+JUDGES = 1000  # units of each of a discriminator's
 CELL = 16  # pixels a side of which four layers of stride 2 leave one
 
 
@@ -264,13 +265,13 @@ def discriminator(inputs: int) -> nn.Module:
 
     Reference: Kim and Mnih 2018, "Disentangling by factorising", appendix B.
     """
-    widths = [inputs, *[1000] * 6]
+    widths = [inputs, *[JUDGES] * 6]
     hidden = [
         layer
         for width, following in pairwise(widths)
         for layer in (nn.Linear(width, following), nn.LeakyReLU(0.2, inplace=True))
     ]
-    return _initialised(nn.Sequential(*hidden, nn.Linear(1000, 1)))
+    return _initialised(nn.Sequential(*hidden, nn.Linear(JUDGES, 1)))
 
 
 def _initialised(network: nn.Module) -> nn.Module:

@@ -15,6 +15,7 @@ from methods.networks import ARCHITECTURES, Residual
 OBSERVED = (nn.ReLU, nn.LeakyReLU, nn.Tanh, Residual)  # layers whose outputs are a decoder's activations
 PERTURBATIONS = 2  # directions of each kind, as many as a variance needs
 STEP = 0.1  # of the finite differences
+STEEP = 2.0  # up to where the hyperbolic tangent has a slope that leads back
 
 
 class Trunk(nn.Module):
@@ -68,6 +69,9 @@ class Tripod(Method):
       sum_{i != j} H_ij^2 / sum_ij H_ij^2, each a sum over activations. v' H v for v of random signs has twice the
       upper sum as its variance and for normal v twice the lower; each is taken of two v, by finite differences.
 
+    The square of what the tangent's argument has beyond 2 is added to the loss, which is ours: on dark images all
+    latents else end at a bound within the first steps, where the tangent is flat, and none comes back.
+
     The weights are the paper's for Shapes3D. Its reconstruction is a mean over pixels, as QLAE's is; with one that is
     summed, the penalties are multiplied by the number of pixels. A step takes the decoder's hidden layers nine times
     and not once.
@@ -102,14 +106,15 @@ class Tripod(Method):
         return {"directions": (batch, PERTURBATIONS, self.latents)}
 
     def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
-        codes = self.encode(networks, batch)
+        outputs = networks["encoder"](batch)
+        codes = quantised(outputs.tanh(), self.structure["values"])
         activations = networks["trunk"](codes)
         reconstruction = self.reconstruction_loss(networks["head"](activations), batch)
         correlation = total_correlation(codes, self.structure["bandwidth"] == "silverman")
         mixed = interference(networks["trunk"], codes, activations, noise["directions"])
         penalty = hyperparameters.independence * correlation + hyperparameters.interference * mixed
         return {
-            "loss": reconstruction + prod(self.image_shape) * penalty,
+            "loss": reconstruction + prod(self.image_shape) * penalty + beyond(outputs),
             "reconstruction": reconstruction,
             "total_correlation": correlation,
             "interference": mixed,
@@ -126,6 +131,11 @@ class Tripod(Method):
     def measure(self, networks: Networks, images: Tensor, noise: Noise) -> Terms:
         logits = networks["head"](networks["trunk"](self.encode(networks, images)))
         return {"reconstruction": self.reconstruction_loss(logits, images)}
+
+
+def beyond(outputs: Tensor) -> Tensor:
+    """How far outputs (B, D) are where a hyperbolic tangent is flat: squares summed, averaged over the batch."""
+    return (outputs.abs() - STEEP).clamp(min=0).square().sum(1).mean()
 
 
 def quantised(codes: Tensor, values: int) -> Tensor:

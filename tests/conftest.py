@@ -11,6 +11,7 @@ from torch import nn
 
 from benchmark import datasets, plugins
 from benchmark.datasets.base import FactorDataset
+from methods import networks
 from methods.networks import ARCHITECTURES, Architecture
 
 WIDTH = 128
@@ -49,7 +50,11 @@ def dsprites() -> FactorDataset:
 
 @pytest.fixture
 def small_networks(monkeypatch):
-    """The networks of the quick preset, and those that methods have by default, are perceptrons of one hidden layer."""
+    """The networks of the quick preset, and those that methods have by default, are perceptrons of one hidden layer.
+
+    A discriminator's layers are as narrow.
+    """
+    monkeypatch.setattr(networks, "JUDGES", WIDTH)
 
     def encoder(image_shape, outputs):
         return nn.Sequential(nn.Flatten(), nn.Linear(prod(image_shape), WIDTH), nn.ReLU(), nn.Linear(WIDTH, outputs))
