@@ -1,6 +1,6 @@
 """Training protocols by name: everything about a run but the method, the data and the seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from methods.base import Optimiser
 
@@ -33,6 +33,15 @@ class Preset:
     likelihood: str = "bernoulli"
 
 
+STANDARD = Preset(
+    summary="the 12,600-model study, Locatello et al. 2019",
+    architecture="locatello2019",
+    latents=10,
+    steps=300_000,
+    batch=64,
+    optimiser=Optimiser("Adam", lr=1e-4, options={"betas": (0.9, 0.999), "eps": 1e-8}),
+)
+
 PRESETS = {
     "quick": Preset(
         summary="small fully connected networks: what beta does, in minutes on a laptop (results/exploration)",
@@ -52,14 +61,7 @@ PRESETS = {
         optimiser=Optimiser("Adam", lr=1e-3),
         left_out=("dci", "downstream", "fairness", "snc"),
     ),
-    "standard": Preset(
-        summary="the 12,600-model study, Locatello et al. 2019",
-        architecture="locatello2019",
-        latents=10,
-        steps=300_000,
-        batch=64,
-        optimiser=Optimiser("Adam", lr=1e-4, options={"betas": (0.9, 0.999), "eps": 1e-8}),
-    ),
+    "standard": STANDARD,
     "higgins2017": Preset(
         summary="the beta-VAE paper on 2D shapes, Higgins et al. 2017, appendix A.1 (steps and batch are ours)",
         architecture="higgins2017",
@@ -71,13 +73,10 @@ PRESETS = {
         # Initial weights (Glorot uniform, biases 0) are also that library's; for log variances see the architecture.
         optimiser=Optimiser("Adagrad", lr=1e-2, options={"initial_accumulator_value": 0.1}),
     ),
-    "standard_broadcast": Preset(
+    "standard_broadcast": replace(
+        STANDARD,
         summary="the study's protocol with a spatial broadcast decoder, Watters et al. 2019",
         architecture="spatial_broadcast",
-        latents=10,
-        steps=300_000,
-        batch=64,
-        optimiser=Optimiser("Adam", lr=1e-4, options={"betas": (0.9, 0.999), "eps": 1e-8}),
     ),
     "tripod2024": Preset(
         summary="the quantised line's protocol with residual networks, Hsu et al. 2024 (their layers are ours)",

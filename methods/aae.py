@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from methods import register
-from methods.base import Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.base import Networks, Noise, Player, Terms, hyperparameter
+from methods.judges import ADAM, telling_apart
 from methods.networks import discriminator
 from methods.vae import VAE, Latents
 
@@ -33,8 +34,7 @@ class AAE(VAE):
         return super().build() | {"discriminator": discriminator(self.latents)}
 
     def players(self) -> dict[str, Player]:
-        adam = Optimiser("Adam", lr=1e-4, options={"betas": (0.5, 0.9)})
-        return super().players() | {"discriminator": Player(("discriminator",), self.discriminator_loss, adam)}
+        return super().players() | {"discriminator": Player(("discriminator",), self.discriminator_loss, ADAM)}
 
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         return dict.fromkeys(("posterior", "prior"), (batch, self.latents))
@@ -47,5 +47,4 @@ class AAE(VAE):
     ) -> Terms:
         """The discriminator's cross-entropy in nats, half for each kind of code; no gradient leaves it."""
         codes = self.infer(networks, batch, noise).sample.detach()
-        of_prior, of_codes = networks["discriminator"](torch.cat([noise["prior"], codes])).chunk(2)
-        return {"loss": (softplus(-of_prior) + softplus(of_codes)).mean() / 2}
+        return {"loss": telling_apart(*networks["discriminator"](torch.cat([noise["prior"], codes])).chunk(2))}

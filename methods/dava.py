@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from methods import register
-from methods.base import Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.base import Networks, Noise, Player, Terms, hyperparameter
+from methods.judges import ADAM, permuted, telling_apart
 from methods.memory import JUMP, Memory, jump
 from methods.networks import ARCHITECTURES
 from methods.vae import VAE, Latents
@@ -45,9 +46,8 @@ class DAVA(VAE):
         return super().build() | {"discriminator": judge, "capacity": Memory()}
 
     def players(self) -> dict[str, Player]:
-        optimiser = Optimiser("Adam", lr=1e-4, options={"betas": (0.5, 0.9)})
         return super().players() | {
-            "discriminator": Player(("discriminator",), self.discriminator_loss, optimiser),
+            "discriminator": Player(("discriminator",), self.discriminator_loss, ADAM),
             "capacity": Player(("capacity",), self.capacity_loss, JUMP),
         }
 
@@ -56,7 +56,8 @@ class DAVA(VAE):
 
     def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
         latents = self.infer(networks, batch, noise)
-        logits, mixed = networks["decoder"](torch.cat([latents.sample, permuted(latents.sample, noise)])).chunk(2)
+        both = torch.cat([latents.sample, permuted(latents.sample, noise["permutation"])])
+        logits, mixed = networks["decoder"](both).chunk(2)
         reconstruction = self.reconstruction_loss(logits, batch)
         capacity = self.known(networks, latents).detach()
         fooled = softplus(-networks["discriminator"](mixed.sigmoid())).mean()
@@ -77,7 +78,7 @@ class DAVA(VAE):
     def told(self, networks: Networks, batch: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """The discriminator's logits (B, 1) for images of the batch's codes, and of permuted ones; both fixed."""
         sample = self.infer(networks, batch, noise).sample
-        images = networks["decoder"](torch.cat([sample, permuted(sample, noise)])).sigmoid().detach()
+        images = networks["decoder"](torch.cat([sample, permuted(sample, noise["permutation"])])).sigmoid().detach()
         whole, mixed = networks["discriminator"](images).chunk(2)
         return whole, mixed
 
@@ -86,7 +87,7 @@ class DAVA(VAE):
     ) -> Terms:
         """The discriminator's cross-entropy in nats, half for each kind of image; no gradient leaves it."""
         whole, mixed = self.told(networks, batch, noise)
-        return {"loss": (softplus(-whole) + softplus(mixed)).mean() / 2}
+        return {"loss": telling_apart(whole, mixed)}
 
     def capacity_loss(
         self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
@@ -102,8 +103,3 @@ class DAVA(VAE):
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """The capacity that it ends at, in nats."""
         return {"capacity": networks["capacity"](torch.zeros(1)).item()}
-
-
-def permuted(codes: Tensor, noise: Noise) -> Tensor:
-    """Codes (B, D) with each latent permuted across the batch, in a way of its own."""
-    return codes.gather(0, noise["permutation"].argsort(0))

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, softplus
+from torch.nn.functional import one_hot
 
 from methods import register
-from methods.base import Batches, Independent, Method, Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.base import Batches, Independent, Networks, Noise, Player, Terms, hyperparameter
+from methods.judges import ADAM, permuted, telling_apart
 from methods.networks import ARCHITECTURES, discriminator
+from methods.qlae import TwoLatentsAFactor
 
 COLDEST = 1 / 16  # temperature of the assignments in the end
 
@@ -27,7 +29,7 @@ class GlobalCodebook(nn.Module):
 
 
 @register("factorqvae")
-class FactorQVAE(Method):
+class FactorQVAE(TwoLatentsAFactor):
     """FactorQVAE: each latent chooses one of a codebook's numbers, and the choices are to be independent.
 
     The encoder gives each latent a probability of each number of the one codebook. In training it takes the mean of
@@ -51,10 +53,6 @@ class FactorQVAE(Method):
         beta: float = hyperparameter(1.0, "weight of the choices' KL to the uniform", grid=(0.1, 1, 4))
         values: int = hyperparameter(64, "numbers in the codebook", low=2, structural=True)
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.latents = 2 * len(self.factor_sizes) or self.latents
-
     def build(self) -> dict[str, nn.Module]:
         architecture, values = ARCHITECTURES[self.architecture], self.structure["values"]
         return {
@@ -65,10 +63,9 @@ class FactorQVAE(Method):
         }
 
     def players(self) -> dict[str, Player]:
-        optimiser = Optimiser("Adam", lr=1e-4, options={"betas": (0.5, 0.9)})
         return {
             "model": Player(("encoder", "decoder", "codebook"), self.loss),
-            "discriminator": Player(("discriminator",), self.discriminator_loss, optimiser),
+            "discriminator": Player(("discriminator",), self.discriminator_loss, ADAM),
         }
 
     def batches(self) -> Batches:
@@ -100,10 +97,8 @@ class FactorQVAE(Method):
         logits = self.logits(networks, batch).detach()
         draws = torch.cat([noise["choice"], noise["second_choice"]])
         joint, second = gumbel_softmax(logits, draws, self.temperature(step)).chunk(2)
-        order = noise["permutation"].argsort(0)[:, :, None].expand_as(second)  # of each latent, its own
-        shown = torch.cat([joint, second.gather(0, order)]).flatten(1)
-        of_joint, of_product = networks["discriminator"](shown).chunk(2)
-        return {"loss": (softplus(-of_joint) + softplus(of_product)).mean() / 2}
+        shown = torch.cat([joint, permuted(second, noise["permutation"])]).flatten(1)
+        return {"loss": telling_apart(*networks["discriminator"](shown).chunk(2))}
 
     def logits(self, networks: Networks, images: Tensor) -> Tensor:
         """Of each latent's choice among the numbers: (B, D, V)."""

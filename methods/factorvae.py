@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from methods import register
-from methods.base import Batches, Independent, Networks, Noise, Optimiser, Player, Terms, hyperparameter
+from methods.base import Batches, Independent, Networks, Noise, Player, Terms, hyperparameter
+from methods.judges import ADAM, permuted, telling_apart
 from methods.networks import discriminator
 from methods.vae import VAE, Latents
 
@@ -34,9 +34,8 @@ class FactorVAE(VAE):
         return super().build() | {"discriminator": discriminator(self.latents)}
 
     def players(self) -> dict[str, Player]:
-        optimiser = Optimiser("Adam", lr=1e-4, options={"betas": (0.5, 0.9)})
         return super().players() | {
-            "discriminator": Player(("discriminator",), self.discriminator_loss, optimiser),
+            "discriminator": Player(("discriminator",), self.discriminator_loss, ADAM),
         }
 
     def batches(self) -> Batches:
@@ -58,6 +57,5 @@ class FactorVAE(VAE):
         mean, log_variance = (part.detach() for part in self.posteriors(networks, batch))
         draws = torch.cat([noise["posterior"], noise["second_posterior"]])
         joint, second = (mean + draws * torch.exp(log_variance / 2)).chunk(2)
-        order = noise["permutation"].argsort(0)  # of each latent, its own
-        of_joint, of_product = networks["discriminator"](torch.cat([joint, second.gather(0, order)])).chunk(2)
-        return {"loss": (softplus(-of_joint) + softplus(of_product)).mean() / 2}
+        shown = torch.cat([joint, permuted(second, noise["permutation"])])
+        return {"loss": telling_apart(*networks["discriminator"](shown).chunk(2))}

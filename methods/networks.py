@@ -41,12 +41,11 @@ def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
 
     Reference: Locatello et al. 2019, "Challenging common assumptions ...", Table 1, with 4 x 4 cells of 64 x 64 pixels.
     """
-    channels, height, width = image_shape
+    channels = image_shape[0]
     rows, columns = _cells(image_shape)
-    below, beside = CELL * rows - height, CELL * columns - width
     return _initialised(
         nn.Sequential(
-            *[nn.ZeroPad2d((0, beside, 0, below))] * (below > 0 or beside > 0),
+            *_filling(image_shape),
             nn.Conv2d(channels, 32, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(32, 32, 4, stride=2, padding=1),
@@ -65,7 +64,7 @@ def conv_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
 
 def conv_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
     """Codes (B, latents) -> logits (B, C, H, W): the encoder's mirror (same errors, same reference)."""
-    channels, height, width = image_shape
+    channels = image_shape[0]
     rows, columns = _cells(image_shape)
     return _initialised(
         nn.Sequential(
@@ -81,7 +80,7 @@ def conv_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
             nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
-            *[Cut(height, width)] * (height < CELL * rows or width < CELL * columns),
+            *_cutting(image_shape),
         )
     )
 
@@ -105,6 +104,24 @@ def _cells(image_shape: ImageShape) -> tuple[int, int]:
             f"images of {height} x {width} pixels are too small: convolutions take {CELL} x {CELL} or more"
         )
     return -(-height // CELL), -(-width // CELL)
+
+
+def _beyond(image_shape: ImageShape) -> tuple[int, int]:
+    """The rows and columns that an image lacks to whole cells."""
+    _, height, width = image_shape
+    rows, columns = _cells(image_shape)
+    return CELL * rows - height, CELL * columns - width
+
+
+def _filling(image_shape: ImageShape) -> list[nn.Module]:
+    """What fills images up with zeros to whole cells; nothing where they are whole."""
+    below, beside = _beyond(image_shape)
+    return [nn.ZeroPad2d((0, beside, 0, below))] if below or beside else []
+
+
+def _cutting(image_shape: ImageShape) -> list[nn.Module]:
+    """What cuts decoded cells to images; nothing where they are whole."""
+    return [Cut(*image_shape[1:])] if any(_beyond(image_shape)) else []
 
 
 def broadcast_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
@@ -147,13 +164,12 @@ def residual_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
     Reference: Hsu et al. 2023, "Disentanglement via latent quantization", which trains residual networks; numbers of
     layers and channels are ours.
     """
-    channels, height, width = image_shape
+    channels = image_shape[0]
     rows, columns = _cells(image_shape)
-    below, beside = CELL * rows - height, CELL * columns - width
     blocks = [layer for ends in ((32, 64), (64, 128), (128, 128)) for layer in (Residual(*ends), nn.AvgPool2d(2))]
     return _initialised(
         nn.Sequential(
-            *[nn.ZeroPad2d((0, beside, 0, below))] * (below > 0 or beside > 0),
+            *_filling(image_shape),
             nn.Conv2d(channels, 32, 4, stride=2, padding=1),
             *blocks,
             nn.ReLU(inplace=True),
@@ -167,7 +183,7 @@ def residual_encoder(image_shape: ImageShape, outputs: int) -> nn.Module:
 
 def residual_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
     """Codes (B, latents) -> logits (B, C, H, W): the encoder's mirror (same errors, same reference)."""
-    channels, height, width = image_shape
+    channels = image_shape[0]
     rows, columns = _cells(image_shape)
     ends = ((128, 128), (128, 64), (64, 32))
     blocks = [layer for each in ends for layer in (nn.Upsample(scale_factor=2), Residual(*each))]
@@ -180,7 +196,7 @@ def residual_decoder(latents: int, image_shape: ImageShape) -> nn.Module:
             *blocks,
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
-            *[Cut(height, width)] * (height < CELL * rows or width < CELL * columns),
+            *_cutting(image_shape),
         )
     )
 

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from methods import register
 from methods.base import Batches, Method, Networks, Noise, Player, Terms
+from methods.judges import telling_apart
 from methods.networks import ARCHITECTURES
 from methods.slowvae import TRANSITIONS, transitions
 
@@ -65,8 +65,7 @@ class PCL(Method):
         first, second = networks["encoder"](batch).chunk(2)
         others = first.roll(1, 0)  # another pair's each
         pairs = torch.cat([torch.cat([first, second], 1), torch.cat([others, second], 1)])
-        true, false = networks["regression"](pairs).chunk(2)
-        return {"loss": (softplus(-true) + softplus(false)).mean() / 2}
+        return {"loss": telling_apart(*networks["regression"](pairs).chunk(2))}
 
     def encode(self, networks: Networks, images: Tensor) -> Tensor:
         """The features (B, D)."""

@@ -27,8 +27,16 @@ class Codebook(nn.Module):
         return self.values.expand(len(codes), -1, -1).gather(2, nearest[:, :, None])[:, :, 0]
 
 
+class TwoLatentsAFactor(Method):
+    """Twice as many latents as the data have factors, or as many as asked for where nothing is known of these."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.latents = 2 * len(self.factor_sizes) or self.latents
+
+
 @register("qlae")
-class QLAE(Method):
+class QLAE(TwoLatentsAFactor):
     """Quantised-latent autoencoder: every latent takes one of a few values that are its own, and weights decay.
 
     The decoder sees the nearest values; the gradient passes through them to the encoder as if they were
@@ -47,10 +55,6 @@ class QLAE(Method):
         commitment: float = hyperparameter(0.01, "weight that draws codes to values")
         quantisation: float = hyperparameter(0.01, "weight that draws values to codes")
         values: int = hyperparameter(10, "values of each latent", low=2, structural=True)
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.latents = 2 * len(self.factor_sizes) or self.latents
 
     def build(self) -> dict[str, nn.Module]:
         architecture = ARCHITECTURES[self.architecture]

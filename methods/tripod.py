@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from methods import register
-from methods.base import Method, Networks, Noise, Player, Terms, choice, hyperparameter
+from methods.base import Networks, Noise, Player, Terms, choice, hyperparameter
 from methods.networks import ARCHITECTURES, Residual
+from methods.qlae import TwoLatentsAFactor
 
 OBSERVED = (nn.ReLU, nn.LeakyReLU, nn.Tanh, Residual)  # layers whose outputs are a decoder's activations
 PERTURBATIONS = 2  # directions of each kind, as many as a variance needs
@@ -58,7 +59,7 @@ def split(decoder: nn.Module, latents: int) -> tuple[Trunk, Head]:
 
 
 @register("tripod")
-class Tripod(Method):
+class Tripod(TwoLatentsAFactor):
     """Tripod: quantised latents, a penalty on their total correlation and one on their interference in the decoder.
 
     - Each latent is a hyperbolic tangent, brought to the nearest of a few fixed values, evenly from -1 to 1; the
@@ -88,10 +89,6 @@ class Tripod(Method):
         interference: float = hyperparameter(1e-2, "weight of mixed derivatives", grid=(1e-8, 1e-4, 1e-2))
         values: int = hyperparameter(12, "values of each latent", low=2, structural=True)
         bandwidth: str = choice("silverman", "of the marginals' kernels", ("silverman", "bare"))
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self.latents = 2 * len(self.factor_sizes) or self.latents
 
     def build(self) -> dict[str, nn.Module]:
         architecture = ARCHITECTURES[self.architecture]

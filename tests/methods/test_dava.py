@@ -8,7 +8,8 @@ from torch.nn.functional import softplus
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.base import hyperparameters_of
-from methods.dava import DAVA, permuted
+from methods.dava import DAVA
+from methods.judges import permuted
 from methods.memory import Memory
 from methods.vae import bernoulli_loss, sampled
 
@@ -65,7 +66,7 @@ def test_the_discriminator_tells_images_of_codes_from_those_of_mixed_codes(small
 
 def test_latents_are_permuted_apart():
     codes = torch.arange(8.0)[:, None] + torch.tensor([0.0, 100, 200])
-    mixed = permuted(codes, {"permutation": torch.randn(8, 3, generator=torch.Generator().manual_seed(0))})
+    mixed = permuted(codes, torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))
     orders = [(mixed[:, j] - 100 * j).tolist() for j in range(3)]
     assert all(sorted(order) == list(range(8)) for order in orders)
     assert orders[0] != orders[1] != orders[2] != orders[0]
