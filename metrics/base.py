@@ -1,14 +1,16 @@
 """What a metric is: a pure function of codes and factors, and what is declared about it."""
 
 import hashlib
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from metrics.grouping import Groups, describe_groups, reduce_groups
 from metrics.information import bin_codes
@@ -35,6 +37,12 @@ def load_libraries() -> None:
     import sklearn.model_selection
     import sklearn.preprocessing
     import sklearn.svm  # noqa: F401
+
+
+@lru_cache(maxsize=1)
+def _pools(imported: int) -> ThreadpoolController:
+    """The libraries' pools of threads, looked for anew, which takes milliseconds, once more modules are imported."""
+    return ThreadpoolController()
 
 
 class Table:
@@ -323,7 +331,7 @@ class Metric:
             raise ValueError(reason)
         load_libraries()
         # The order of a sum, and so its last digits, depend on the number of threads.
-        with threadpool_limits(1), warnings.catch_warnings():
+        with _pools(len(sys.modules)).limit(limits=1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             values = self.function(table, rng, **{**self.settings, **options})
         for name, value in values.items():

@@ -37,7 +37,7 @@ def _burden(busy: bool) -> Iterator[None]:
 
 def run_suite(name: str) -> bool:
     """Run all tests under that setting; whether they passed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     cores = sorted(os.sched_getaffinity(0))
     began = time.monotonic()
     with _burden(name == "busy"):

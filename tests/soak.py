@@ -195,7 +195,7 @@ def kill_a_dask_worker(folder: Path, rng: random.Random) -> str:
 
 
 def _pytest(file: str, name: str, *settings: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "--no-cov", file, "-k", name]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "whole", "-n0", "--no-cov", file, "-k", name]
     environment = os.environ | dict(setting.split("=") for setting in settings)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

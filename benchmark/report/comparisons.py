@@ -176,8 +176,9 @@ def _rank_over_datasets(means: pd.DataFrame) -> np.ndarray:
 def _headlines(runs: pd.DataFrame) -> Iterator[tuple[tuple[Any, ...], str, pd.DataFrame]]:
     """Each block and headline with the scores of its runs."""
     scored = runs[(runs["direction"] != 0) & runs["column"]].dropna(subset=["value"])
+    scored = scored.astype(dict.fromkeys(CONFIGURED, "str"))
     for (*keys, name), own in scored.groupby([*BLOCK, "metric"], observed=True):
-        yield tuple(keys), str(name), own.astype(dict.fromkeys(CONFIGURED, "str"))
+        yield tuple(keys), str(name), own
 
 
 def _in_block(board: pd.DataFrame, keys: tuple[Any, ...], *names: str) -> pd.DataFrame:

@@ -16,6 +16,9 @@ def choose_configurations(runs: pd.DataFrame) -> pd.DataFrame:
     itself. A method of one configuration is scored by the same seeds. Blocks of one seed have no rows.
     """
     finished = runs[runs["state"] == "finished"]
+    finished = finished[finished.groupby(BLOCK, observed=True)["seed"].transform("nunique") > 1]
+    if finished.empty:
+        return build_leaderboard(finished)
     order = finished.groupby(BLOCK, observed=True)["seed"].rank(method="dense")
     choosing = build_leaderboard(finished[order % 2 == 1])
     own = [*BLOCK, "method"]

@@ -25,6 +25,8 @@ from benchmark.presets import PRESETS
 from methods import REGISTRY as METHODS
 from metrics import REGISTRY as METRICS
 
+pytestmark = pytest.mark.whole
+
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "runs"
 BAD, DONE = 2, 0
 

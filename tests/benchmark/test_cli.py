@@ -12,6 +12,8 @@ import torch
 
 from benchmark.cli import main
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[2]
 MINI = ["--datasets", "dsprites_mini", "--steps", "3", "--seeds", "0", "--jobs", "1"]
 SOME = "beta_vae_score,mig"

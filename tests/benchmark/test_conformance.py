@@ -5,6 +5,8 @@ import pytest
 import methods
 from benchmark.checks import check_method
 
+pytestmark = pytest.mark.whole
+
 # What a check does not apply to, by its reason; anything else is to pass.
 REASONS = {"it has no players", "it does not decode", "it has none", "it does not encode images alone"}
 # Checked by the networks that a user checks with; others by small ones, which tell as much of what is a method's own.

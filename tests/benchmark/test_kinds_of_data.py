@@ -24,6 +24,8 @@ from benchmark.training.harness import train, train_pack
 from methods.base import Groups, Independent, Labelled, Pairs, Transitions
 from methods.likelihoods import negative_log_likelihood
 
+pytestmark = pytest.mark.whole
+
 TABLE = np.array([[y, x] for y in range(4) for x in range(4) if (x, y) != (3, 3)])  # a corner is missing
 
 

@@ -19,7 +19,7 @@ from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 from benchmark.training.harness import train_pack
 
-pytestmark = pytest.mark.usefixtures("plugins_anew")
+pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("plugins_anew")]
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 METHOD = '''

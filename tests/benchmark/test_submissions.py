@@ -24,6 +24,8 @@ from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder, stored_runs
 from benchmark.training.harness import build
 
+pytestmark = pytest.mark.whole
+
 SPEC = {
     "who": "A. Stranger",
     "method": "random projections",

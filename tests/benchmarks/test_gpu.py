@@ -9,6 +9,8 @@ import torch
 from tests.benchmarks import gpu, packs
 from tests.benchmarks.gpu import PARTS, main
 
+pytestmark = pytest.mark.whole
+
 LEFT = (
     r"vae +2 fp32  agrees: losses \S+, weights \S+; losses \S+, weights \S+\n",
     r"2 runs, \w+: \d+ calls, .+ ms of cpu time\n +[\d.]+ ms +[\d.]+% +\d+ x ",

@@ -5,11 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal
-from torch.nn.functional import avg_pool2d
 
-from benchmark.datasets.base import FactorDataset
-from benchmark.spec import RunSpec
-from benchmark.training.harness import train
 from methods.base import hyperparameters_of
 from methods.betatcvae import BetaTCVAE
 from methods.vae import VAE, sampled
@@ -163,47 +159,3 @@ def test_extreme_posteriors_give_finite_losses_and_gradients(sampling):
     loss = _method(737_280, sampling=sampling).regulariser({}, latents, _settings(alpha=2, gamma=3), STEP)["loss"]
     assert loss.isfinite()
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, (mean, log_variance)))
-
-
-class _Coarse(FactorDataset):
-    """The small data set at a quarter of its resolution."""
-
-    def __init__(self, fine):
-        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
-        super().__init__("coarse", "rendered", factors, (1, 16, 16))
-        self.pixels = avg_pool2d(fine.images(range(len(fine))), 4)
-
-    def images(self, indices):
-        return self.pixels[self._on_device(indices)]
-
-
-def _kl_and_total_correlation(training, data):
-    """KL, and total correlation by the exact density of the mixture of all posteriors at samples of it."""
-    with torch.no_grad():
-        mean, log_variance = training.networks["encoder"](data.pixels).double().chunk(2, dim=1)
-    posterior = Normal(mean, (log_variance / 2).exp())
-    torch.manual_seed(0)
-    samples, count = posterior.sample(), len(mean)
-    each = posterior.log_prob(samples[:, None])
-    joint, marginals = each.sum(2).logsumexp(1) - log(count), (each.logsumexp(1) - log(count)).sum(1)
-    kl = torch.distributions.kl_divergence(posterior, Normal(0.0, 1.0)).sum(1).mean()
-    return kl.item(), (joint - marginals).mean().item()
-
-
-def _expected_of_a_vae(kl, data, steps):
-    """The total correlation of a VAE of that KL, between those of a light and a heavy weight on the KL."""
-    specs = [RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=steps) for beta in (2, 1)]
-    kls, correlations = zip(
-        *(_kl_and_total_correlation(train(spec, data, "fp32"), data) for spec in specs), strict=True
-    )
-    assert kl > kls[0]
-    return np.interp(kl, kls, correlations)  # beyond the lighter weight it is at least that weight's
-
-
-def test_it_lowers_total_correlation_at_the_kl_of_a_vae(mini, small_networks):
-    data, steps = _Coarse(mini), 500
-    own = train(RunSpec("betatcvae", {"beta": 6}, "dsprites_mini", steps=steps), data, "fp32")
-    kl, correlation = _kl_and_total_correlation(own, data)
-    assert correlation < 0.65 * _expected_of_a_vae(kl, data, steps)
-    assert own.history[-1]["loss"] < own.history[0]["loss"] / 2
-    assert own.history[-1]["reconstruction"] < own.history[0]["reconstruction"] / 2

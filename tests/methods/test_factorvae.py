@@ -1,4 +1,3 @@
-from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -6,11 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal
-from torch.nn.functional import avg_pool2d
 
-from benchmark.datasets.base import FactorDataset
-from benchmark.spec import RunSpec
-from benchmark.training.harness import train
 from methods import factorvae
 from methods.base import Independent, hyperparameters_of
 from methods.factorvae import FactorVAE
@@ -207,56 +202,3 @@ def test_discriminator_is_the_papers():
     assert {layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)} == {0.2}
     optimiser = FactorVAE(SHAPE, 10).players()["discriminator"].optimiser
     assert (optimiser.name, optimiser.lr, optimiser.options) == ("Adam", 1e-4, {"betas": (0.5, 0.9)})
-
-
-class _Coarse(FactorDataset):
-    """The small data set at a quarter of its resolution."""
-
-    def __init__(self, fine):
-        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
-        super().__init__("coarse", "rendered", factors, (1, 16, 16))
-        self.pixels = avg_pool2d(fine.images(range(len(fine))), 4)
-
-    def images(self, indices):
-        return self.pixels[self._on_device(indices)]
-
-
-def _kl_and_total_correlation(training, data):
-    """KL, and total correlation by the exact density of the mixture of all posteriors at samples of it."""
-    with torch.no_grad():
-        mean, log_variance = training.networks["encoder"](data.pixels).double().chunk(2, dim=1)
-    posterior = Normal(mean, (log_variance / 2).exp())
-    torch.manual_seed(0)
-    samples, count = posterior.sample(), len(mean)
-    each = posterior.log_prob(samples[:, None])
-    joint, marginals = each.sum(2).logsumexp(1) - log(count), (each.logsumexp(1) - log(count)).sum(1)
-    kl = torch.distributions.kl_divergence(posterior, Normal(0.0, 1.0)).sum(1).mean()
-    return kl.item(), (joint - marginals).mean().item()
-
-
-def _expected_of_a_vae(kl, data, steps):
-    """The total correlation of a VAE of that KL, between those of a light and a heavy weight on the KL."""
-    specs = [RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=steps) for beta in (2, 1)]
-    kls, correlations = zip(
-        *(_kl_and_total_correlation(train(spec, data, "fp32"), data) for spec in specs), strict=True
-    )
-    assert kl > kls[0]
-    return np.interp(kl, kls, correlations)  # beyond the lighter weight it is at least that weight's
-
-
-def test_it_lowers_total_correlation_at_the_kl_of_a_vae(mini, small_networks, small_discriminator, monkeypatch):
-    players = FactorVAE.players
-
-    def with_a_quick_discriminator(self):
-        own = players(self)
-        quick = replace(own["discriminator"].optimiser, lr=1e-3)
-        return own | {"discriminator": replace(own["discriminator"], optimiser=quick)}
-
-    monkeypatch.setattr(FactorVAE, "players", with_a_quick_discriminator)
-    data, steps = _Coarse(mini), 500
-    own = train(RunSpec("factorvae", {"gamma": 35}, "dsprites_mini", steps=steps), data, "fp32")
-    kl, correlation = _kl_and_total_correlation(own, data)
-    assert correlation < 0.65 * _expected_of_a_vae(kl, data, steps)
-    assert own.history[-1]["loss"] < own.history[0]["loss"] / 2
-    assert own.history[-1]["reconstruction"] < own.history[0]["reconstruction"] / 2
-    assert np.mean([row["discriminator_loss"] for row in own.history]) < log(2)

@@ -32,6 +32,8 @@ from benchmark.storage.store import RunFolder, stored_runs
 from tests.benchmark.report.pages import Element, read_page
 from tests.benchmark.stored_runs import store_runs
 
+pytestmark = pytest.mark.whole
+
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 WORLDS = shutil.ignore_patterns("*_held_out_*", "*_correlated_*")

@@ -30,6 +30,7 @@ SWITCHES = (
 NARROW = 400  # pixels
 
 pytestmark = [
+    pytest.mark.whole,
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="there is no Chromium with its driver"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
 ]

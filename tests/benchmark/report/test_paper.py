@@ -13,6 +13,8 @@ from benchmark.spec import RunSpec
 from metrics import Table
 from metrics.beta_vae_score import beta_vae_score
 
+pytestmark = pytest.mark.whole
+
 KINDS = [("betavae", {"beta": 4}), ("betavae", {"beta": 16}), ("vae", {}), ("ground_truth", {}), ("pixels", {})]
 SPECS = [RunSpec(method, own, "dsprites_mini", steps=2, seed=seed) for method, own in KINDS for seed in (0, 1)]
 

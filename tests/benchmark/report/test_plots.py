@@ -14,6 +14,8 @@ from benchmark.scoring.pictures import HEADER, MARGIN, draw_reconstructions
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder, stored_runs
 
+pytestmark = pytest.mark.whole
+
 FIGURES = (
     "what_beta_does",
     "scores",

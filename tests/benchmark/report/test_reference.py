@@ -11,6 +11,8 @@ from benchmark.report.regenerate import regenerate
 from benchmark.storage.store import stored_runs
 from metrics.base import WIDE
 
+pytestmark = pytest.mark.whole
+
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 TABLES = ("runs.csv", "leaderboard.csv", *(f"{name}.csv" for name in (*SUMMARIES, *COMPARISONS)))
 RENDERED = "higgins2017"

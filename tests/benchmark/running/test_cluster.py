@@ -18,7 +18,7 @@ distributed = pytest.importorskip("distributed")
 RUNS = int(os.environ.get("SOAK_RUNS", "3"))  # tests/soak.py asks for twelve
 SPECS = [RunSpec("vae", dataset="dsprites_mini", seed=seed, steps=4) for seed in range(RUNS)]
 SAME = ("spec.json", "history.csv", "model.safetensors", "pictures.npz", "scores.json")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [pytest.mark.whole, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,8 @@ from benchmark.training.harness import DivergenceError
 from methods.vae import VAE
 from metrics import Metric
 
+pytestmark = pytest.mark.whole
+
 METRICS = ["beta_vae_score", "irs", "mig", "modularity"]
 SPECS = [RunSpec("betavae", {"beta": beta}, "dsprites_mini", steps=4, seed=s) for beta in (1, 4) for s in (0, 1)]
 FILES = {

@@ -19,6 +19,8 @@ from benchmark.running.scheduler import run_all
 from benchmark.spec import RunSpec
 from benchmark.storage.store import stored_runs
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[3]
 SWEEP = ["--methods", "held", "--datasets", "dsprites_mini", "--seeds", "0-1", "--steps", "8", "--metrics", "mig"]
 SWEEP += ["--jobs", "2", "--device", "cpu", "--checkpoint", "0"]

@@ -18,7 +18,7 @@ from benchmark.running.scheduler import LOG, run_all, score_beside_training
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 
-pytestmark = pytest.mark.usefixtures("plugins_anew")
+pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("plugins_anew")]
 
 
 def _tells():

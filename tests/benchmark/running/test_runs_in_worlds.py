@@ -21,6 +21,8 @@ from benchmark.storage.store import run_folder
 from benchmark.training.planner import group_by_shape
 from metrics import REGISTRY
 
+pytestmark = pytest.mark.whole
+
 HELD_OUT, CORRELATED = "held_out=shape=2,position_x=2..3", "correlated=shape:scale:0.3"
 METRICS = ["mig", "modularity", "beta_vae_score"]
 PLAIN = RunSpec("vae", dataset="dsprites_mini", steps=2)

@@ -11,6 +11,8 @@ from benchmark.cli import main
 from benchmark.running import execution
 from benchmark.storage.store import RunFolder, run_folder, stored_runs
 
+pytestmark = pytest.mark.whole
+
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 SWEEP = ["--methods", "betavae", "--betas", "1,4", "--seeds", "0-2", "--steps", "3", "--datasets", "dsprites_mini"]
 SWEEP += ["--metrics", "beta_vae_score,mig", "--jobs", "1", "--device", "cpu"]
