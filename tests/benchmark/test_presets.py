@@ -15,6 +15,8 @@ from methods import networks
 from methods.betavae import BetaVAE
 from methods.vae import VAE, bounded
 
+pytestmark = pytest.mark.whole
+
 TRAINED = [name for name, cls in sorted(methods.REGISTRY.items()) if cls((1, 64, 64)).players()]
 LEAST, GREATEST = networks.HIGGINS_LOG_VARIANCES
 

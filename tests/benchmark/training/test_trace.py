@@ -9,6 +9,8 @@ from benchmark.spec import RunSpec
 from tests.benchmarks.steps import trained_methods
 from tests.tracing import META, Trace, follow, loop_of
 
+pytestmark = pytest.mark.whole
+
 PLAYERS = ("vae", "constrained_vae", "factorvae", "infogan")  # one player, one more without images, two, own networks
 PRESETS = ("quick", "higgins2017")
 OTHER_NETWORKS = ("standard_broadcast", "tripod2024")  # slower to follow
