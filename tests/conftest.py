@@ -37,6 +37,12 @@ def _one_thread():
         yield
 
 
+@pytest.fixture(autouse=True)
+def _same_draws():
+    """What a test draws from torch's own generator does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def mini() -> FactorDataset:
     return datasets.load("dsprites_mini")

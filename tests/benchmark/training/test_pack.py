@@ -78,9 +78,10 @@ def test_transposed_convolutions_alone_are_the_librarys(channels, extra, dtype):
     torch.testing.assert_close(outputs[1], outputs[0])
     weights = torch.randn_like(outputs[0])
     of_library, own = (torch.autograd.grad(each, given, weights, create_graph=True) for each in outputs)
-    torch.testing.assert_close(own, of_library)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {}  # of sums of a hundred products
+    torch.testing.assert_close(own, of_library, **close)
     second = [torch.autograd.grad(sum((each**2).sum() for each in first), given[:2]) for first in (of_library, own)]
-    torch.testing.assert_close(second[1], second[0])
+    torch.testing.assert_close(second[1], second[0], **close)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
