@@ -15,8 +15,6 @@ from methods.base import Method, NoHyperparameters, Optimiser, Player, hyperpara
 from methods.betavae import BetaVAE
 from methods.vae import VAE
 
-pytestmark = pytest.mark.whole
-
 
 class Tiny(VAE):
     """A sound method with linear networks. Reference: none."""

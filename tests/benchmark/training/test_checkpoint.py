@@ -9,6 +9,8 @@ from benchmark.spec import RunSpec
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.harness import train_pack
 
+pytestmark = pytest.mark.whole
+
 TRAINED = [name for name, cls in sorted(methods.REGISTRY.items()) if cls((1, 64, 64)).players()]
 STEPS = 4
 
