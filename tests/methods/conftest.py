@@ -7,21 +7,28 @@ from torch.nn.functional import avg_pool2d, one_hot
 from benchmark.datasets.base import FactorDataset
 
 
-class _Small(FactorDataset):
-    """The small data set in 16 x 16 pixels."""
+class _Coarse(FactorDataset):
+    """The small data set in pixels `width` times as wide; `pixels` are all of its images."""
 
-    def __init__(self, whole):
-        factors = dict(zip(whole.factor_names, whole.factor_sizes, strict=True))
-        super().__init__(whole.name, whole.source, factors, (1, 16, 16))
-        self.all = avg_pool2d(whole.images(torch.arange(len(whole))), 4)
+    def __init__(self, fine, width):
+        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
+        self.pixels = avg_pool2d(fine.images(torch.arange(len(fine))), width)
+        super().__init__(fine.name, fine.source, factors, tuple(self.pixels.shape[1:]))
 
     def images(self, indices):
-        return self.all[self._on_device(indices)]
+        return self.pixels[self._on_device(indices)]
 
 
 @pytest.fixture(scope="session")
 def small(mini):
-    return _Small(mini)
+    """In 16 x 16 pixels."""
+    return _Coarse(mini, 4)
+
+
+@pytest.fixture(scope="session")
+def halved(mini):
+    """In 32 x 32 pixels."""
+    return _Coarse(mini, 2)
 
 
 class _Bars(FactorDataset):

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d
 
-from benchmark.datasets.base import FactorDataset
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.annealedvae import AnnealedVAE
@@ -84,23 +82,11 @@ def test_extreme_posteriors_give_finite_losses_and_gradients():
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, (mean, log_variance)))
 
 
-class _Halved(FactorDataset):
-    """The small data set at half its resolution."""
-
-    def __init__(self, fine):
-        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
-        super().__init__("halved", "rendered", factors, (1, 32, 32))
-        self.pixels = avg_pool2d(fine.images(range(len(fine))), 2)
-
-    def images(self, indices):
-        return self.pixels[self._on_device(indices)]
-
-
 @pytest.mark.parametrize("c_max", [5, 10])
-def test_kl_follows_the_capacity(mini, small_networks, c_max):
+def test_kl_follows_the_capacity(halved, small_networks, c_max):
     steps = 450
     spec = RunSpec("annealedvae", {"c_max": c_max, "gamma": 100}, "dsprites_mini", steps=steps)
-    history = train(spec, _Halved(mini), "fp32").history
+    history = train(spec, halved, "fp32").history
     at = {row["step"]: row["kl"] for row in history}
     assert np.mean([row["kl"] for row in history[-10:]]) == pytest.approx(c_max, rel=0.05)
     for share in (0.5, 0.75):  # of the third in which it grows

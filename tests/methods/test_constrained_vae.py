@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d
 
-from benchmark.datasets.base import FactorDataset
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.base import hyperparameters_of
@@ -120,18 +118,6 @@ def test_multiplier_is_beta_less_one():
     )
 
 
-class _Halved(FactorDataset):
-    """The small data set at half its resolution."""
-
-    def __init__(self, fine):
-        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
-        super().__init__("halved", "rendered", factors, (1, 32, 32))
-        self.pixels = avg_pool2d(fine.images(range(len(fine))), 2)
-
-    def images(self, indices):
-        return self.pixels[self._on_device(indices)]
-
-
 def _trained(data, steps=450, **settings):
     """The training, its KL over the last tenth, and what the table tells."""
     spec = RunSpec("constrained_vae", settings, "dsprites_mini", steps=steps)
@@ -141,18 +127,17 @@ def _trained(data, steps=450, **settings):
 
 
 @pytest.mark.parametrize("epsilon", [5, 10])
-def test_kl_ends_at_epsilon(mini, small_networks, epsilon):
-    training, kl, told = _trained(_Halved(mini), epsilon=epsilon)
+def test_kl_ends_at_epsilon(halved, small_networks, epsilon):
+    training, kl, told = _trained(halved, epsilon=epsilon)
     assert kl == pytest.approx(epsilon, rel=0.05)
     assert told["multiplier"] > 0.2
     assert told["beta"] == 1 + told["multiplier"]
     assert training.history[-1]["reconstruction"] < training.history[0]["reconstruction"] / 2
 
 
-def test_a_constraint_that_does_not_bind_costs_nothing(mini, small_networks):
-    data = _Halved(mini)
-    _, kl, told = _trained(data, steps=150, epsilon=1000)
-    vae = train(RunSpec("vae", {}, "dsprites_mini", steps=150), data, "fp32")
+def test_a_constraint_that_does_not_bind_costs_nothing(halved, small_networks):
+    _, kl, told = _trained(halved, steps=150, epsilon=1000)
+    vae = train(RunSpec("vae", {}, "dsprites_mini", steps=150), halved, "fp32")
     assert told["multiplier"] == 0
     assert told["beta"] == 1
     assert kl == pytest.approx(np.mean([row["kl"] for row in vae.history[-10:]]), rel=0.1)

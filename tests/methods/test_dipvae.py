@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import MultivariateNormal
-from torch.nn.functional import avg_pool2d
 
-from benchmark.datasets.base import FactorDataset
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.base import hyperparameters_of
@@ -109,18 +107,6 @@ def test_extreme_posteriors_give_finite_losses_and_gradients(method):
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-class _Coarse(FactorDataset):
-    """The small data set at a quarter of its resolution."""
-
-    def __init__(self, fine):
-        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
-        super().__init__("coarse", "rendered", factors, (1, 16, 16))
-        self.pixels = avg_pool2d(fine.images(range(len(fine))), 4)
-
-    def images(self, indices):
-        return self.pixels[self._on_device(indices)]
-
-
 def _distance_from_identity(training, data, posterior_variances):
     """Frobenius norm of the covariance over all images minus the identity."""
     with torch.no_grad():
@@ -131,17 +117,16 @@ def _distance_from_identity(training, data, posterior_variances):
     return torch.linalg.matrix_norm(covariance - torch.eye(10)).item()
 
 
-def test_it_learns_and_decorrelates(mini, small_networks):
-    data = _Coarse(mini)
+def test_it_learns_and_decorrelates(small, small_networks):
     steps = 400
 
     def trained(name, **settings):
-        return train(RunSpec(name, settings, "dsprites_mini", steps=steps), data, "fp32")
+        return train(RunSpec(name, settings, "dsprites_mini", steps=steps), small, "fp32")
 
     vae = trained("vae")
     for name, of_samples in (("dipvae_i", False), ("dipvae_ii", True)):
         training = trained(name)
         assert training.history[-1]["loss"] < training.history[0]["loss"] / 2
         assert training.history[-1]["reconstruction"] < training.history[0]["reconstruction"] / 2
-        distances = [_distance_from_identity(each, data, of_samples) for each in (training, vae)]
+        distances = [_distance_from_identity(each, small, of_samples) for each in (training, vae)]
         assert distances[0] < 0.6 * distances[1]

@@ -137,7 +137,7 @@ def test_learns_images_that_tell_their_codes(small, small_networks):
     correlations = torch.corrcoef(torch.cat([continuous, codes[:, :5]], 1).T)[:5, 5:].diag()
     assert correlations.median() > 0.8
     assert (codes[:, 5:].argmax(1) == category).float().mean() > 0.8
-    assert images.std(0).mean() > small.all.std(0).mean() / 3
+    assert images.std(0).mean() > small.pixels.std(0).mean() / 3
     first, last = training.history[0], training.history[-1]
     for name in ("continuous_surprise", "category_surprise"):
         assert last[name] < first[name] / 2

@@ -7,24 +7,10 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
-from torch.nn.functional import avg_pool2d
 
-from benchmark.datasets.base import FactorDataset
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from methods.factorvae import FactorVAE
-
-
-class _Coarse(FactorDataset):
-    """The small data set at a quarter of its resolution."""
-
-    def __init__(self, fine):
-        factors = dict(zip(fine.factor_names, fine.factor_sizes, strict=True))
-        super().__init__("coarse", "rendered", factors, (1, 16, 16))
-        self.pixels = avg_pool2d(fine.images(range(len(fine))), 4)
-
-    def images(self, indices):
-        return self.pixels[self._on_device(indices)]
 
 
 def _train(method, settings, data):
@@ -55,13 +41,12 @@ def with_a_quick_discriminator(monkeypatch):
     monkeypatch.setattr(FactorVAE, "players", quick)
 
 
-def test_they_lower_total_correlation_at_the_kl_of_a_vae(mini, small_networks, with_a_quick_discriminator):
+def test_they_lower_total_correlation_at_the_kl_of_a_vae(small, small_networks, with_a_quick_discriminator):
     """Which is taken between those of a light and a heavy weight on the KL."""
-    data = _Coarse(mini)
-    vaes = [_kl_and_total_correlation(_train("betavae", {"beta": beta}, data), data) for beta in (2, 1)]
+    vaes = [_kl_and_total_correlation(_train("betavae", {"beta": beta}, small), small) for beta in (2, 1)]
     for method, settings in (("betatcvae", {"beta": 6}), ("factorvae", {"gamma": 35})):
-        own = _train(method, settings, data)
-        kl, correlation = _kl_and_total_correlation(own, data)
+        own = _train(method, settings, small)
+        kl, correlation = _kl_and_total_correlation(own, small)
         assert kl > vaes[0][0]
         # Beyond the lighter weight a VAE's total correlation is at least that weight's.
         assert correlation < 0.65 * np.interp(kl, *zip(*vaes, strict=True)), method

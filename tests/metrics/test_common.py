@@ -209,7 +209,7 @@ def test_the_ideal_and_the_noise_are_within_what_is_declared(metric):
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
 def test_equal_seeds_give_equal_values_each_time_with_any_number_of_threads(metric, monkeypatch):
     users = [module for module in sys.modules.values() if vars(module).get("spare_cores") is prediction.spare_cores]
-    for threads in (1, 3):
+    for threads in (1, 2, 3):
         with monkeypatch.context() as patch, threadpool_limits(threads):
             for module in users:
                 patch.setattr(module, "spare_cores", lambda threads=threads: threads)

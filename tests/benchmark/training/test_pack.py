@@ -78,10 +78,11 @@ def test_transposed_convolutions_alone_are_the_librarys(channels, extra, dtype):
     torch.testing.assert_close(outputs[1], outputs[0])
     weights = torch.randn_like(outputs[0])
     of_library, own = (torch.autograd.grad(each, given, weights, create_graph=True) for each in outputs)
-    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {}  # of sums of a hundred products
+    # The bias's is a sum of hundreds, of which float32 has rounded off 1.5e-5.
+    close = {"rtol": 1.3e-6, "atol": 5e-5} if dtype == torch.float32 else {}
     torch.testing.assert_close(own, of_library, **close)
     second = [torch.autograd.grad(sum((each**2).sum() for each in first), given[:2]) for first in (of_library, own)]
-    torch.testing.assert_close(second[1], second[0], **close)
+    torch.testing.assert_close(second[1], second[0])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
