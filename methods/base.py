@@ -186,7 +186,10 @@ class Method:
         self.structure = structure_of(self.Hyperparameters()) if structure is None else structure
 
     def build(self) -> dict[str, nn.Module]:
-        """Fresh networks by name, initialised from torch's global generator, which the harness seeds."""
+        """Fresh networks by name, initialised from torch's global generator, which the harness seeds.
+
+        One that says `full_precision = True` never multiplies in half precision.
+        """
         raise NotImplementedError
 
     def objection(self) -> str:

@@ -65,15 +65,16 @@ class Controlled(VAE):
 class ControlVAE(Controlled):
     """ControlVAE: minimises reconstruction + beta * KL, where a PI controller sets beta anew each step.
 
-    With the error e = set point - KL, beta is 1 + P + I, from 1 to 100: P = proportional / (1 + exp(e)), and I falls by
-    integral * e each step. So that I does not wind up while beta is at a bound, and beta comes back as
-    soon as the error turns, I is held to the values at which beta is within its bounds. The set point rises
-    from 0.5 nats to the target over half the training.
+    With the error e = set point - KL, beta is 1 + P + I, from 1 to 100: P = proportional / (1 + exp(e)), and I is
+    -integral times the sum of all errors, the present one included. So that I does not wind up while beta is at a
+    bound, and beta comes back as soon as the error turns, I is held to the values at which beta is within its bounds.
+    The set point rises from 0.5 nats to the target over half the training.
 
     Reference: Shao et al. 2020, "ControlVAE: Controllable variational autoencoder", eqs. 6-8 and algorithm 1, whose
     I stands still where beta is out of bounds; the bounds and the rise's length are ours.
     """
 
+    version: ClassVar[int] = 2  # 2: the present error is in I
     cost: ClassVar[float] = 1.2
 
     LEAST, MOST = 1.0, 100.0  # of beta
@@ -87,7 +88,8 @@ class ControlVAE(Controlled):
     def beta(self, known: Tensor, kl: Tensor, hyperparameters: Any, step: Tensor) -> Tensor:
         error = self.set_point(hyperparameters, step) - kl
         at_once = hyperparameters.proportional * torch.sigmoid(-error)
-        return (self.LEAST + at_once + known[0]).clamp(self.LEAST, self.MOST)
+        summed = self.following(known, kl, hyperparameters, step)[0]
+        return (self.LEAST + at_once + summed).clamp(self.LEAST, self.MOST)
 
     def following(self, known: Tensor, kl: Tensor, hyperparameters: Any, step: Tensor) -> Tensor:
         moved = known - hyperparameters.integral * (self.set_point(hyperparameters, step) - kl)

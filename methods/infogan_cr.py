@@ -20,18 +20,23 @@ CLOSING = 0.5  # of the training, in which the gap closes
 class InfoGANCR(InfoGAN):
     """InfoGAN-CR: InfoGAN with a contrastive regulariser, a classifier of the code that two images share.
 
-    Two images are made of codes of which one continuous code, drawn for each pair, is the same and every other differs
-    by at least a gap, which closes over half the training: pairs are easy to tell at first. The classifier, a network
-    of its own that sees both images as channels of one, learns which code it is, and the generator to make it easy.
+    Two images are made of the same noise and of codes of which one continuous code, drawn for each pair, is the same
+    and every other differs by at least a gap, which closes over half the training: pairs are easy to tell at first. The
+    category, of which the paper's models have none, is drawn anew. The classifier, a network of its own that sees both
+    images as channels of one, learns which code it is, and the generator to make it easy.
 
     Reference: Lin et al. 2020, "InfoGAN-CR and ModelCentrality: Self-supervised model training and selection for
-    disentangling GANs", eqs. 3-4 and section 3.2; the gap closes in a line, over a time that is ours.
+    disentangling GANs", eqs. 3-4 and section 3.2; the contrast's weight is its code's for dSprites, which
+    weighs likelihoods by 0.05: with that, in some thousand steps, no code is told. The gap closes in a line, over a
+    time that is ours.
     """
 
+    version: ClassVar[int] = 2  # 2: a pair's noise is one, and its categories are two
     cost: ClassVar[float] = 5.6
 
     @dataclass(frozen=True)
     class Hyperparameters(InfoGAN.Hyperparameters):
+        information: float = hyperparameter(1.0, "weight of the continuous codes' likelihood", grid=(0.05, 0.1, 1, 10))
         contrast: float = hyperparameter(2.0, "weight of telling the shared code", grid=(0.5, 1, 2, 4))
         continuous: int = hyperparameter(5, "continuous codes", low=2, structural=True)
 
@@ -47,7 +52,7 @@ class InfoGANCR(InfoGAN):
     def noise_shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         codes = (batch, self.structure["continuous"])
         pair = dict.fromkeys(("shared", "apart", "place", "side"), codes)
-        return super().noise_shapes(batch) | pair | {"second_noise": (batch, self.structure["noise"])}
+        return super().noise_shapes(batch) | pair | {"second_categories": (batch, self.structure["categories"])}
 
     def generator_loss(
         self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor
@@ -72,7 +77,9 @@ class InfoGANCR(InfoGAN):
         one, other = apart(noise["apart"], noise["place"], noise["side"], self.gap(step))
         _, category = self.codes(noise)
         first = self.generate(networks, one, category, noise["noise"])
-        second = self.generate(networks, torch.where(of_code, one, other), category, noise["second_noise"])
+        second = self.generate(
+            networks, torch.where(of_code, one, other), noise["second_categories"].argmax(1), noise["noise"]
+        )
         return torch.cat([first, second], 1), shared
 
     def gap(self, step: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """SlowVAE: factors that seldom move, and then a little."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, pi, sqrt
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods import register
 from methods.base import Batches, Networks, Pairs, Terms, Transitions, choice, hyperparameter
@@ -55,6 +56,9 @@ class SlowVAE(VAE):
         slowness = kl_from_laplace(latents.mean - other, latents.log_variance, hyperparameters.rate).sum(1).mean()
         weighed = hyperparameters.beta * latents.kl + hyperparameters.gamma * slowness
         return {"loss": weighed / 2, "slowness": slowness}
+
+    def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
+        return self.report_beta(hyperparameters.beta / 2)
 
 
 def kl_from_laplace(mean: Tensor, log_variance: Tensor, rate: Tensor | float) -> Tensor:

@@ -16,11 +16,17 @@ from methods.qlae import TwoLatentsAFactor
 OBSERVED = (nn.ReLU, nn.LeakyReLU, nn.Tanh, Residual)  # layers whose outputs are a decoder's activations
 PERTURBATIONS = 2  # directions of each kind, as many as a variance needs
 STEP = 0.1  # of the finite differences
+FLOOR = 1e-8  # added to a mean of squares, above what rounding leaves where a layer is flat
 STEEP = 2.0  # up to where the hyperbolic tangent has a slope that leads back
 
 
 class Trunk(nn.Module):
-    """A decoder up to its last activations: codes (B, D) -> the activations of all layers, side by side (B, A)."""
+    """A decoder up to its last activations: codes (B, D) -> the activations of all layers, side by side (B, A).
+
+    Second differences of them are taken, of which half precision leaves little but rounding.
+    """
+
+    full_precision = True
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -30,12 +36,16 @@ class Trunk(nn.Module):
                 layer.inplace = False  # what it would overwrite is looked at too
 
     def forward(self, codes: Tensor) -> Tensor:
+        return torch.cat(self.layer_by_layer(codes), 1)
+
+    def layer_by_layer(self, codes: Tensor) -> list[Tensor]:
+        """The activations (B, A) of each layer."""
         values, seen = codes, []
         for layer in self.layers:
             values = layer(values)
             if isinstance(layer, OBSERVED):
                 seen.append(values.flatten(1))
-        return torch.cat(seen, 1)
+        return seen
 
 
 class Head(nn.Module):
@@ -66,9 +76,12 @@ class Tripod(TwoLatentsAFactor):
       gradient passes as if it were not. There are twice as many latents as factors.
     - The total correlation is that of kernel estimates over the batch, of bandwidths by Silverman's rule. The
       authors' code has the bare standard deviations for the marginals' (`bandwidth=bare`).
-    - Interference is the share of mixed second derivatives of the decoder's hidden activations h by the latents,
-      sum_{i != j} H_ij^2 / sum_ij H_ij^2, each a sum over activations. v' H v for v of random signs has twice the
-      upper sum as its variance and for normal v twice the lower; each is taken of two v, by finite differences.
+    - Interference is the share of mixed second derivatives of the decoder's hidden activations by the latents, each
+      latent in units of its deviation over the batch: sum_{i != j} H_ij^2 / sum_ij H_ij^2, each sum over a layer's
+      activations and the batch, summed over layers. v' H v for v of random signs has twice the upper sum as its
+      variance and for normal v twice the lower; each is taken of two v, by finite differences. The authors take each
+      image's own share, which of two v and of a decoder that bends at few places may be thousands, and let the
+      gradient pass by the deviations, which it leads to 0.
 
     The square of what the tangent's argument has beyond 2 is added to the loss, which is ours: on dark images all
     latents else end at a bound within the first steps, where the tangent is flat, and none comes back.
@@ -81,6 +94,7 @@ class Tripod(TwoLatentsAFactor):
     learning", section 3; the variance of v' H v is that of Peebles et al. 2020, "The Hessian penalty", theorem 1.
     """
 
+    version: ClassVar[int] = 2  # 2: interference in units of latents' deviations, of each layer
     cost: ClassVar[float] = 2.1
 
     @dataclass(frozen=True)
@@ -94,6 +108,8 @@ class Tripod(TwoLatentsAFactor):
         architecture = ARCHITECTURES[self.architecture]
         encoder = architecture.encoder(self.image_shape, self.latents)
         trunk, head = split(architecture.decoder(self.latents, self.image_shape), self.latents)
+        with torch.no_grad():
+            self.sizes = [each.shape[1] for each in trunk.layer_by_layer(torch.zeros(1, self.latents))]
         return {"encoder": encoder, "trunk": trunk, "head": head}
 
     def players(self) -> dict[str, Player]:
@@ -104,11 +120,13 @@ class Tripod(TwoLatentsAFactor):
 
     def loss(self, networks: Networks, batch: Tensor, noise: Noise, hyperparameters: Any, step: Tensor) -> Terms:
         outputs = networks["encoder"](batch)
-        codes = quantised(outputs.tanh(), self.structure["values"])
+        bounded = outputs.tanh()
+        codes = quantised(bounded, self.structure["values"])
         activations = networks["trunk"](codes)
         reconstruction = self.reconstruction_loss(networks["head"](activations), batch)
         correlation = total_correlation(codes, self.structure["bandwidth"] == "silverman")
-        mixed = interference(networks["trunk"], codes, activations, noise["directions"])
+        deviations = bounded.detach().std(0, correction=0) + 1e-6
+        mixed = interference(networks["trunk"], codes, activations, noise["directions"], deviations, self.sizes)
         penalty = hyperparameters.independence * correlation + hyperparameters.interference * mixed
         return {
             "loss": reconstruction + prod(self.image_shape) * penalty + beyond(outputs),
@@ -159,17 +177,26 @@ def total_correlation(codes: Tensor, silverman: bool = True) -> Tensor:
 
 
 def interference(
-    activations_of: Callable[[Tensor], Tensor], codes: Tensor, activations: Tensor, directions: Tensor
+    activations_of: Callable[[Tensor], Tensor],
+    codes: Tensor,
+    activations: Tensor,
+    directions: Tensor,
+    deviations: Tensor,
+    sizes: Sequence[int],
 ) -> Tensor:
-    """The share of mixed second derivatives in all of them, at the codes (B, D), whose activations (B, A) are known.
+    """The share of mixed second derivatives in all of them, of each layer: summed over layers.
 
     Args:
+        codes: (B, D), whose activations (B, A) are known.
         directions: standard normal draws (B, number, D), used as they are and by their signs.
+        deviations: (D,), in units of which derivatives are taken.
+        sizes: the numbers of activations of each layer, A in all.
     """
     signs = torch.where(directions < 0, -1.0, 1.0).to(directions.dtype)
-    moves = STEP * torch.stack([signs, directions], 1)  # (B, 2, number, D)
+    moves = STEP * deviations * torch.stack([signs, directions], 1)  # (B, 2, number, D)
     moved = codes[:, None, None] + torch.stack([moves, -moves])
     ahead, behind = activations_of(moved.flatten(0, 3)).reshape(*moved.shape[:4], -1)
     second = (ahead + behind - 2 * activations[:, None, None]) / STEP**2  # (B, 2, number, A)
-    mixed, all_of_them = second.var(2).sum(2).mean(0)
-    return mixed / (all_of_them + 1e-8)
+    squares = second.var(2).mean(0)  # (2, A)
+    mixed, all_of_them = torch.stack([layer.mean(1) for layer in squares.split(sizes, 1)], 1)
+    return (mixed / (all_of_them + FLOOR)).sum()

@@ -1,10 +1,11 @@
 """WAE-MMD and InfoVAE: all codes together are to be distributed as the prior, by their maximum mean discrepancy."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods import register
 from methods.base import Networks, Noise, Terms, choice, hyperparameter
@@ -48,6 +49,9 @@ class WAEMMD(VAE):
             "kl_per_latent": latents.kl_per_latent,
             "mmd": discrepancy,
         }
+
+    def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
+        return self.report_beta(hyperparameters.kl)
 
 
 def mmd(codes: Tensor, prior: Tensor, kernel: str = "imq") -> Tensor:

@@ -26,6 +26,7 @@ BREAKS = {
 }
 ABSENT = 1e-11  # added to importances, so that a code or factor without any is spread evenly, as in the study
 TREES = 100
+ORDINARY = 20  # powers of two that codes may be from 1; far from what float32 holds, and from what its trees tell apart
 
 
 class Fitted(NamedTuple):
@@ -117,8 +118,19 @@ def concentration(importances: np.ndarray) -> np.ndarray:
     return 1 + (shares * np.log(shares)).sum(1) / np.log(importances.shape[1])
 
 
+def _within_float32(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Codes that vary, of training and test rows, in which scikit-learn's trees look for splits in float32.
+
+    Those beyond its range are brought to about 1 by a power of two, which moves no split; others stay as they are.
+    """
+    train, test = drop_dead(table.codes, table.codes_test)
+    _, powers = np.frexp(np.maximum(np.abs(train).max(0), np.abs(test).max(0)))
+    powers = np.where(np.abs(powers) > ORDINARY, powers, 0)
+    return np.ldexp(train, -powers), np.ldexp(test, -powers)
+
+
 def _fit_boosted_trees(table: Table, seed: int) -> Fitted:
-    train, test = (np.ascontiguousarray(codes, np.float32) for codes in drop_dead(table.codes, table.codes_test))
+    train, test = (np.ascontiguousarray(codes, np.float32) for codes in _within_float32(table))
     trees = [BoostedTrees(train, factor, test, seed) for factor in table.factors.T]
     grow_side_by_side(trees, spare_cores())
     predicted = [one.predict() for one in trees]
@@ -134,7 +146,7 @@ def _fit_random_forest(table: Table, seed: int) -> Fitted:
     from sklearn.ensemble import RandomForestClassifier
 
     # In one thread: scikit-learn swaps the process's warning filters for each tree, which threads mix up.
-    train, test = drop_dead(table.codes, table.codes_test)
+    train, test = _within_float32(table)
     importances, right = [], []
     for known, wanted in zip(table.factors.T, table.factors_test.T, strict=True):
         forest = RandomForestClassifier(TREES, random_state=seed).fit(train, known)

@@ -66,6 +66,7 @@ def gaussian_total_correlation(table: Table, rng: np.random.Generator) -> Values
     breaks={
         "judging factors": "it does not look at them",
         "scaling all codes": "a squared distance between codes; `normalised` stays",
+        "shrinking all codes": "a squared distance between codes; `normalised` stays",
         "scaling one code": "a squared distance between codes",
         "scaling one code (normalised)": "a code of more variance counts more",
         "doubling codes": "a copy depends on its original entirely",
@@ -143,7 +144,11 @@ def mean_pairwise_information(table: Table, rng: np.random.Generator, *, bins: i
     reference="Burda et al. 2016, section 5.2",
     ranked=False,
     least_factors=0,
-    breaks={"judging factors": "it does not look at them", "doubling codes": "each copy is counted"},
+    breaks={
+        "judging factors": "it does not look at them",
+        "doubling codes": "each copy is counted",
+        "shrinking all codes": "a code of little variance counts as dead: the prior's is 1",
+    },
 )
 def active_latents(table: Table, rng: np.random.Generator, *, threshold: float = 0.01) -> Values:
     """The number of codes whose variance over the training rows is above `threshold`.

@@ -16,7 +16,12 @@ from metrics.information import SHARED_BINS, bin_codes, entropy, mutual_informat
     reference="Li et al. 2020",
     names=("score", "active", "with_dead", "ceiling"),
     columns=("score", "active"),
-    breaks={"doubling codes (active)": "each copy is counted", "relabelling factors (ceiling)": SHARED_BINS},
+    breaks={
+        "doubling codes (active)": "each copy is counted",
+        "relabelling factors (ceiling)": SHARED_BINS,
+        "shrinking all codes": "a code of a standard deviation below 0.05 counts as dead",
+        "shrinking all codes (active)": "a code of a standard deviation below 0.05 counts as dead",
+    },
 )
 def mig_sup(table: Table, rng: np.random.Generator, *, bins: int = 20, threshold: float = 0.05) -> Values:
     """How much more of its best factor than of its second a latent knows.

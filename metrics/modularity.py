@@ -16,7 +16,10 @@ from metrics.information import bin_codes, mutual_information
     reference="Ridgeway and Mozer 2018, section 3; 20 bins and all codes as in Locatello et al. 2019",
     names=("score", "without_dead", "active"),
     columns=("score", "without_dead"),
-    breaks={"adding dead codes": "a code that never varies counts as one that is not modular; see `without_dead`"},
+    breaks={
+        "adding dead codes": "a code that never varies counts as one that is not modular; see `without_dead`",
+        "shrinking all codes (without_dead)": "a code of a standard deviation below 0.05 counts as dead",
+    },
 )
 def modularity(table: Table, rng: np.random.Generator, *, bins: int = 20, threshold: float = 0.05) -> Values:
     """How far each code is from knowing anything of factors other than its best.

@@ -23,6 +23,7 @@ COLLAPSED = 1e-12  # greatest variance of a code that counts as constant
     cost="seconds",
     breaks={
         "shifting": "the classifier's penalty acts on raw codes and the intercept, as in the study; `continuous` stays",
+        "shrinking all codes": "the classifier's penalty acts on raw codes, as in the study; `continuous` stays",
         "doubling codes": "two codes that tell a factor equally well leave no gap",
         "doubling codes (continuous)": "two codes that tell a factor equally well leave no gap",
         "relabelling factors (continuous)": "a correlation with a factor's values, so that their order counts",

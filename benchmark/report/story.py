@@ -18,7 +18,7 @@ TOLD = "betavae"  # of whom it is told, where it is there
 WIDTH, HEIGHT = 15.5, 6.6  # inches
 DPI = 110
 SCORES = {  # that are drawn, where they are there
-    "beta_vae_score.at_5_pairs_without_shape": "beta-VAE score (5 pairs, 4 factors)",
+    "beta_vae_score.at_5_pairs_without_shape": "beta-VAE score (5 pairs, without shape)",
     "dci_fast": "DCI disentanglement",
     "mig": "MIG",
 }
@@ -52,9 +52,8 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     _draw_price(figure.add_subplot(halves[1], sharex=above), runs, summary, count_factors(block))
     above.tick_params(labelbottom=False)
     dataset, source, preset, steps = (block[name].iloc[0] for name in ("dataset", "source", "preset", "steps"))
-    seeds = runs["seed"].nunique()
     dataset, _, world = dataset.partition(" ")
-    told = f"{dataset} ({source}), {preset}: {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
+    told = f"{dataset} ({source}), {preset}: {steps:,} steps, {_how_many(summary['seeds'])}"
     figure.suptitle(f"What beta buys and what it costs — {method} on {told}", y=0.975)
     figure.text(0.5, 0.925, world, ha="center", va="center", size=11)
     figure.subplots_adjust(top=0.82 if world else 0.86, bottom=0.09)
@@ -82,6 +81,12 @@ def scored_by_beta(board: pd.DataFrame, scores: Iterable[str]) -> tuple[pd.DataF
     if not names or "reconstruction_mean" not in rows:
         return rows.iloc[:0], names
     return rows.dropna(subset=[f"{name}_mean" for name in ("reconstruction", *names)]), names
+
+
+def _how_many(seeds: pd.Series) -> str:
+    """The least and greatest of those numbers: "3 to 10 seeds"."""
+    least, most = seeds.min(), seeds.max()
+    return f"{least} to {most} seeds" if least < most else f"{most} seed{'s' if most > 1 else ''}"
 
 
 def count_factors(block: pd.DataFrame) -> int | None:

@@ -26,6 +26,7 @@ from benchmark.training.checkpoint import Checkpoint
 RUNS = "runs"
 LOCKS = "locks"
 LOCK_SECONDS = 1.0  # between looks at whether waiting for a lock still makes sense
+MOST_ROUNDED = 0.01  # of a code's deviation, which float16 may take from its values or add to them
 SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
 
 
@@ -176,14 +177,17 @@ class RunFolder:
         write_atomically(self.path / name, content.getvalue())
 
     def write_codes(self, codes: np.ndarray, rows: np.ndarray, part: str = "") -> None:
-        """Keep the codes (N, D) of the data set's rows (N,), in float16 where it holds their size, else in float32.
+        """Keep the codes (N, D) of the data set's rows (N,), in float16 where it tells each of them, else in float32.
+
+        It does not where a code hardly moves about a mean that is not 0: rounded to a few values it seems quantised.
 
         Args:
             part: of a world, of which the rows are; empty: of the uniform grid.
         """
         with np.errstate(over="ignore"):
             half = codes.astype(np.float16)
-        kept = half if np.isfinite(half).all() else codes.astype(np.float32)
+        spread = np.where(np.ptp(codes, axis=0) > 0, codes.std(0), 1)
+        kept = half if (np.abs(half - codes).max(0) <= MOST_ROUNDED * spread).all() else codes.astype(np.float32)
         self.write_arrays(codes_file(part), {"codes": kept, "rows": rows.astype(np.int32)})
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:

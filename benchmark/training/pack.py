@@ -20,7 +20,12 @@ from methods.base import Networks, Player, Terms, structure_of
 
 def callable_networks(networks: nn.ModuleDict, precision: str) -> dict[str, Callable[[Tensor], Tensor]]:
     """The networks as methods see them: products in `precision`, results in float32 (float64 in fp64)."""
-    return {name: _in_precision(module, precision) for name, module in networks.items()}
+    return {name: _in_precision(module, _precision_of(module, precision)) for name, module in networks.items()}
+
+
+def _precision_of(network: nn.Module, precision: str) -> str:
+    """That in which the network's products are: not half where it says that it wants `full_precision`."""
+    return "fp32" if precision == "bf16" and getattr(network, "full_precision", False) else precision
 
 
 def _in_precision(call: Callable[[Tensor], Tensor], precision: str) -> Callable[[Tensor], Tensor]:
@@ -33,6 +38,11 @@ def _in_precision(call: Callable[[Tensor], Tensor], precision: str) -> Callable[
             return call(inputs).to(result)
 
     return called
+
+
+def _product_dtype(precision: str) -> torch.dtype:
+    """What layers multiply in."""
+    return torch.bfloat16 if precision == "bf16" else state_dtype(precision)
 
 
 def state_dtype(precision: str) -> torch.dtype:
@@ -97,8 +107,10 @@ class Stacked:
         }
         for network in networks[0].values():
             use_products(network, products)
-        product = torch.bfloat16 if precision == "bf16" else state_dtype(precision)
-        self.product_types = {name: dict.fromkeys(multiplied(own), product) for name, own in networks[0].items()}
+        self.product_types = {
+            name: dict.fromkeys(multiplied(own), _product_dtype(_precision_of(own, precision)))
+            for name, own in networks[0].items()
+        }
         self.leaves: dict[str, dict[str, Tensor]] = {}  # weights in the type that they are multiplied in, by network
 
     def parameters(self, names: Iterable[str]) -> list[Tensor]:
@@ -141,7 +153,8 @@ class Stacked:
     def _call_with(self, state: dict[str, dict[str, Tensor]]) -> Networks:
         def bind(name: str) -> Callable[[Tensor], Tensor]:
             module = self.networks[0][name]
-            return _in_precision(lambda inputs: functional_call(module, state[name], (inputs,)), self.precision)
+            precision = _precision_of(module, self.precision)
+            return _in_precision(lambda inputs: functional_call(module, state[name], (inputs,)), precision)
 
         return {name: bind(name) for name in state}
 

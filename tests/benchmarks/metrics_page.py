@@ -34,7 +34,7 @@ No one number tells which method is best. They ask different things:
 | both at once? | `jemmig`, `omes` | the first's ceiling; the second needs rows that differ in one factor alone |
 | has each factor a code of its own? | `mcc`, `dcimig` | `mcc` gives a random rotation of five factors 0.7; other codes cost nothing |
 | are the factors there at all, on whatever axes? | `r2`, `explicitness`, `downstream`, informativeness | a rotation costs nothing |
-| does an intervention on a factor show? | `beta_vae_score` at 5 pairs, `factor_vae_score`, `irs` | nearly any code passes `beta_vae_score` at 64 pairs |
+| does an intervention on a factor show? | `beta_vae_score` at 5 pairs, `factor_vae_score`, `irs` | at 64 pairs nearly any code passes `without_shape` |
 | is all of a factor in a code, and nothing else, where factors depend on one another? | `minimality_sufficiency` | never minimality alone: codes that miss factors are minimal |
 | does one code do, and is it missed? | `snc`, `nk` | accuracies: chance is not 0 |
 | do guesses lean on what they should not? | `fairness` | noise is fair |

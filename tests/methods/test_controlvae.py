@@ -54,8 +54,8 @@ def test_controlvae_step_by_step():
     summed, expected = 0.0, []
     for step, kl in enumerate(WALK):
         error = _point(12, step) - kl
-        expected.append(min(max(1 + 0.5 * _sigmoid(-error) + summed, 1), 100))
         summed = min(max(summed - 0.02 * error, -0.5), 99)
+        expected.append(min(max(1 + 0.5 * _sigmoid(-error) + summed, 1), 100))
     found, told = _control(ControlVAE, WALK, target=12, proportional=0.5, integral=0.02)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert max(expected) > 1.5

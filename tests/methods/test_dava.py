@@ -39,17 +39,38 @@ def _mixed(sample, noise):
 
 def test_loss_by_its_parts(small_networks):
     method, networks, images, noise = _setup()
-    h = hyperparameters_of(DAVA, {"gamma": 50, "weight": 3})
-    terms = method.loss(networks, images, noise, h, STEP)
+    networks["discriminator"][-1].bias.data += 0.225  # of logits that are about -0.22
+    terms = method.loss(networks, images, noise, hyperparameters_of(DAVA, {"gamma": 50, "weight": 3}), STEP)
     mean, log_variance = networks["encoder"](images).chunk(2, 1)
     sample = mean + noise["posterior"] * (log_variance / 2).exp()
     kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1).mean()
-    mixed = networks["decoder"](_mixed(sample, noise)).sigmoid()
-    expected = bernoulli_loss(networks["decoder"](sample), images) + 50 * abs(kl - 4)
-    expected = expected + 3 * -networks["discriminator"](mixed).sigmoid().log().mean()
-    torch.testing.assert_close(terms["loss"], expected)
+    vae = bernoulli_loss(networks["decoder"](sample), images) + 50 * abs(kl - 4)
+    whole, mixed = (
+        networks["discriminator"](networks["decoder"](z).sigmoid()) for z in (sample, _mixed(sample, noise))
+    )
+    surprise = -(1 - whole.sigmoid()).log().mean()  # of who is told that they are mixed
+    torch.testing.assert_close(terms["loss"], vae)
+    torch.testing.assert_close(terms["adversarial"], surprise)
     torch.testing.assert_close(terms["kl"], kl)
     assert terms["capacity"] == 4
+    right = sum([logit > 0 for logit in whole.flatten().tolist()] + [logit <= 0 for logit in mixed.flatten().tolist()])
+    assert right == 7  # of twelve
+    for name, expected in (("encoder", vae + 3 * 100 * (7 / 12 - 0.5) * surprise), ("decoder", vae)):
+        parameters = list(networks[name].parameters())
+        found = torch.autograd.grad(terms["loss"], parameters, retain_graph=True)
+        wanted = torch.autograd.grad(expected, parameters, retain_graph=True)
+        torch.testing.assert_close(found, wanted)
+
+
+def test_who_guesses_presses_nobody(small_networks):
+    method, networks, images, noise = _setup()
+    networks["discriminator"] = lambda shown: 0.1 * shown.flatten(1).sum(1, keepdim=True) - 5  # all mixed, it says
+    encoder = list(networks["encoder"].parameters())
+    found = [
+        torch.autograd.grad(method.loss(networks, images, noise, settings, STEP)["loss"], encoder)
+        for settings in (hyperparameters_of(DAVA, {"gamma": 50, "weight": weight}) for weight in (0, 3))
+    ]
+    torch.testing.assert_close(*found)
 
 
 def test_the_discriminator_tells_images_of_codes_from_those_of_mixed_codes(small_networks):

@@ -1,4 +1,4 @@
-from math import cos, exp, log, pi
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -80,12 +80,15 @@ def test_kl_to_uniform_by_hand():
     assert kl_to_uniform(torch.zeros(1, 1, 7)).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_the_temperature_falls_along_half_a_cosine():
-    method = FactorQVAE(SHAPE, 2, steps=100)
-    for step in (0, 30, 50, 100):
-        expected = 1 / 16 + (15 / 16) * (1 + cos(pi * step / 100)) / 2
-        assert method.temperature(torch.tensor(step)).item() == pytest.approx(expected)
-    assert method.temperature(torch.tensor(0)) == 1
+def test_choices_are_by_squared_distance(small_networks):
+    method, networks, images, _ = _setup()
+    networks["codebook"].values.data = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
+    numbers = networks["encoder"](images)
+    assert numbers.shape == (12, 4)
+    expected = [[[-((z - e) ** 2) for e in (-2, 0.5, 3)] for z in row] for row in numbers.tolist()]
+    torch.testing.assert_close(method.logits(networks, images), torch.tensor(expected, dtype=torch.float64))
+    nearest = [[min((-2, 0.5, 3), key=lambda e: abs(z - e)) for z in row] for row in numbers.tolist()]
+    assert method.encode(networks, images).tolist() == nearest
 
 
 def test_one_codebook_serves_all_latents():
@@ -98,10 +101,9 @@ def test_one_codebook_serves_all_latents():
 def test_loss_one_by_one(small_networks, small_discriminator):
     method, networks, images, noise = _setup()
     logits = method.logits(networks, images[:6])
-    heat = 1 / 16 + (15 / 16) * (1 + cos(pi * 4 / 10)) / 2
     weights = torch.tensor(
         [
-            [_weights(a, n, heat) for a, n in zip(*rows, strict=True)]
+            [_weights(a, n, 1.0) for a, n in zip(*rows, strict=True)]
             for rows in zip(logits.tolist(), noise["choice"].tolist(), strict=True)
         ],
         dtype=torch.float64,

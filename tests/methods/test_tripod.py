@@ -1,3 +1,4 @@
+from copy import deepcopy
 from math import exp, log, pi
 
 import pytest
@@ -6,7 +7,9 @@ from torch import nn
 
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
-from methods.base import hyperparameters_of
+from benchmark.training.pack import Alone, Stacked
+from methods.base import Player, hyperparameters_of
+from methods.betavae import BetaVAE
 from methods.networks import ARCHITECTURES
 from methods.tripod import Tripod, beyond, interference, quantised, split, total_correlation
 from methods.vae import bernoulli_loss
@@ -90,49 +93,63 @@ def _quadratic(hessians):
     return lambda codes: torch.einsum("bi,aij,bj->ba", codes, hessians, codes) / 2
 
 
+def _interference(hessians, codes, directions, deviations=None, sizes=None):
+    deviations = torch.ones(codes.shape[1], dtype=codes.dtype) if deviations is None else deviations
+    activations_of = _quadratic(hessians)
+    return interference(activations_of, codes, activations_of(codes), directions, deviations, sizes or [len(hessians)])
+
+
 def test_interference_is_the_share_of_mixed_second_derivatives():
     hessians = _normal(3, 4, 4)
     hessians = hessians + hessians.mT
-    codes, directions = _normal(4000, 4), _normal(4000, 2, 4, seed=1)
-    found = interference(_quadratic(hessians), codes, _quadratic(hessians)(codes), directions)
+    codes = _normal(4000, 4)
+    found = _interference(hessians, codes, _normal(4000, 2, 4, seed=1))
     every = {(i, j): sum(h[i][j] ** 2 for h in hessians.tolist()) for i in range(4) for j in range(4)}
     mixed = sum(value for (i, j), value in every.items() if i != j)
     assert found.item() == pytest.approx(mixed / sum(every.values()), rel=0.1)
 
 
 def test_interference_by_hand_of_its_own_directions():
-    hessians = _normal(2, 3, 3)
+    hessians = _normal(3, 3, 3)
     hessians = hessians + hessians.mT
     codes, directions = _normal(5, 3), _normal(5, 2, 3, seed=1)
-    sums = []
-    for drawn in (directions.sign(), directions):
-        total = 0.0
-        for each in drawn:
-            for h in hessians:
-                first, second = (v @ h @ v for v in each)
-                total += (first - second) ** 2 / 2  # the variance of two
-        sums.append(total)
-    found = interference(_quadratic(hessians), codes, _quadratic(hessians)(codes), directions)
-    torch.testing.assert_close(found, sums[0] / sums[1])
+    deviations = torch.tensor([0.5, 1, 2], dtype=torch.float64)
+    expected = 0.0
+    for layer in (hessians[:1], hessians[1:]):
+        sums = []
+        for drawn in (directions.sign(), directions):
+            curved = [[(deviations * v) @ h @ (deviations * v) for v in of_image] for h in layer for of_image in drawn]
+            sums.append(sum((first - second) ** 2 / 2 for first, second in curved))  # the variances of two
+        expected += sums[0] / sums[1]
+    torch.testing.assert_close(_interference(hessians, codes, directions, deviations, (1, 2)), expected)
+
+
+def test_interference_knows_no_scale_of_a_latent():
+    """A decoder that undoes a change of a latent's scale interferes as before."""
+    hessians = _normal(3, 4, 4)
+    hessians = hessians + hessians.mT
+    codes, directions = _normal(50, 4), _normal(50, 2, 4, seed=1)
+    found = []
+    for scale in (torch.ones(4, dtype=torch.float64), torch.tensor([1, 0.1, 1, 0.02], dtype=torch.float64)):
+        scaled = codes * scale
+        undone = hessians / (scale[:, None] * scale)
+        found.append(_interference(undone, scaled, directions, scaled.std(0, correction=0)))
+    torch.testing.assert_close(*found)
 
 
 def test_latents_that_add_up_do_not_interfere_at_any_scale():
-    alone, scaled = (interference(_quadratic(h), *_given(h)) for h in (_diagonal(1.0), _diagonal(100.0)))
+    given = _normal(50, 2), _normal(50, 2, 2, seed=1)
+    alone, scaled = (_interference(h, *given) for h in (_diagonal(1.0), _diagonal(100.0)))
     assert alone < 1e-8
     assert scaled < 1e-8
     product = torch.tensor([[[0.0, 1], [1, 0]]], dtype=torch.float64)
-    one, other = (interference(_quadratic(s * product), *_given(s * product)) for s in (1, 100))
+    one, other = (_interference(s * product, *given) for s in (1, 100))
     torch.testing.assert_close(one, other)
     assert one > 0.1
 
 
 def _diagonal(scale):
     return scale * torch.diag(torch.tensor([1.0, 2.0], dtype=torch.float64))[None]
-
-
-def _given(hessians):
-    codes = _normal(50, 2)
-    return codes, _quadratic(hessians)(codes), _normal(50, 2, 2, seed=1)
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
@@ -178,7 +195,10 @@ def test_the_loss_is_the_sum_of_its_parts(small_networks):
     reconstruction = bernoulli_loss(networks["head"](networks["trunk"](codes)), images)
     torch.testing.assert_close(terms["reconstruction"], reconstruction)
     correlation = _naive_total_correlation(codes.tolist(), True)
-    mixed = interference(networks["trunk"], codes, networks["trunk"](codes), noise["directions"])
+    deviations = networks["encoder"](images).tanh().std(0, correction=0) + 1e-6
+    activations = networks["trunk"](codes)
+    assert sum(method.sizes) == activations.shape[1]
+    mixed = interference(networks["trunk"], codes, activations, noise["directions"], deviations, method.sizes)
     outputs = networks["encoder"](images)
     excess = sum(max(abs(output) - 2, 0) ** 2 for output in outputs.flatten().tolist()) / len(images)
     torch.testing.assert_close(terms["loss"], reconstruction + PIXELS * (0.5 * correlation + 0.25 * mixed) + excess)
@@ -205,6 +225,25 @@ def test_both_penalties_reach_encoder_and_decoder(small_networks):
         assert sum(gradient.abs().sum() for gradient in gradients) > 0
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_second_differences_are_not_lost_in_half_precision(stacked):
+    """In bf16, and with hyperbolic tangents, their gradient would be next to none of the true one."""
+    trunk = torch.nn.ModuleDict({"trunk": split(nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 16)), 3)[0]})
+    codes, directions = _normal(64, 3).tanh().float(), _normal(64, 2, 3, seed=1).float()
+    losses = []
+
+    def loss(networks, batch, noise, hyperparameters, step):
+        called = networks["trunk"]
+        return {"loss": interference(called, codes, called(codes), directions, codes.std(0), [32])}
+
+    player = Player(("trunk",), loss)
+    for precision in ("fp32", "bf16"):
+        given = ([deepcopy(trunk)], [BetaVAE.Hyperparameters()]) if stacked else (deepcopy(trunk), None)
+        engine = (Stacked if stacked else Alone)(*given, precision)
+        losses.append(engine.losses(player, torch.zeros(1, 1), {}, torch.tensor(0))["loss"])
+    torch.testing.assert_close(*losses)
+
+
 def test_a_decoder_learns_not_to_let_latents_interfere():
     torch.manual_seed(0)
     trunk = split(nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 16)), 3)[0]
@@ -212,7 +251,7 @@ def test_a_decoder_learns_not_to_let_latents_interfere():
     shares = []
     for _ in range(150):
         codes, directions = 2 * torch.rand(64, 3) - 1, torch.randn(64, 2, 3)
-        shares.append(interference(trunk, codes, trunk(codes), directions))
+        shares.append(interference(trunk, codes, trunk(codes), directions, codes.std(0), [32]))
         optimiser.zero_grad()
         shares[-1].backward()
         optimiser.step()
@@ -221,7 +260,7 @@ def test_a_decoder_learns_not_to_let_latents_interfere():
 
 def test_learns_with_twelve_values(bars, small_networks):
     """All latents in use: none ends at a bound of the hyperbolic tangent."""
-    training = train(RunSpec("tripod", {}, "dsprites_mini", steps=200), bars, "fp32")
+    training = train(RunSpec("tripod", {}, "dsprites_mini", steps=250), bars, "fp32")
     assert training.history[-1]["reconstruction"] < training.history[0]["reconstruction"] / 3
     with torch.no_grad():
         codes = training.method.encode(training.networks, bars.images(torch.arange(64)))

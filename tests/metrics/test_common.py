@@ -101,6 +101,7 @@ CHANGES = {
     "permuting latents": lambda: {"codes": CODES[:, [3, 1, 4, 0, 2]]},
     "flipping signs": lambda: {"codes": CODES * [1, -1, 1, -1, -1]},
     "scaling all codes": lambda: {"codes": 3 * CODES},
+    "shrinking all codes": lambda: {"codes": 0.01 * CODES},
     "scaling one code": lambda: {"codes": CODES * [1, 1, 10, 1, 1]},
     "shifting": lambda: {"codes": CODES + np.array([5, 0, -3, 1, 0])},
     "shuffling rows": _rows_in_another_order,

@@ -21,6 +21,20 @@ SIZES = (2, 3, 4)
 both = pytest.mark.parametrize("metric", [dci, dci_fast], ids=["dci", "dci_fast"])
 
 
+@pytest.mark.parametrize("estimator", ["boosted_trees", "random_forest"])
+@pytest.mark.parametrize("unit", [2.0**180, 2.0**-180])
+def test_a_unit_beyond_float32_changes_nothing(estimator, unit):
+    factors = _factors()
+    codes = factors + np.random.default_rng(1).normal(size=factors.shape)
+    found = [
+        dci.with_options(estimator=estimator).score(
+            Table(size * codes[:400], factors[:400], size * codes[400:], factors[400:]), 0
+        )
+        for size in (1, unit)
+    ]
+    assert found[0] == found[1]
+
+
 @pytest.fixture(autouse=True)
 def _few_steps(monkeypatch):
     """A quarter of the trees, for the tests' speed; tests that compare with the study's number set it back."""

@@ -133,6 +133,16 @@ def test_codes_of_any_size_are_kept(tmp_path):
         np.testing.assert_allclose(stored, codes, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("deviation", "kind"), [(1.0, np.float16), (0.0, np.float16), (1e-3, np.float32)])
+def test_codes_that_hardly_move_do_not_seem_quantised(tmp_path, deviation, kind):
+    codes = np.random.default_rng(0).normal(size=(2000, 3)) * [1, 1, deviation] + [0, 0, 0.7]
+    folder = RunFolder(tmp_path)
+    folder.write_codes(codes, np.arange(len(codes)))
+    stored = folder.read_arrays("codes.npz")["codes"]
+    assert stored.dtype == kind
+    assert deviation == 0 or len(np.unique(stored[:, 2])) > 1000
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
