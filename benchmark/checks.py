@@ -344,14 +344,29 @@ def _other_values(told: Mapping[str, Any], default: Any) -> list[Any]:
 
 
 def _effects(cls: type[Method], **settings: Any) -> Iterator[str]:
-    """What hyperparameters may change, as texts, what is soon found first: batches and networks, losses early, late."""
+    """What hyperparameters may change, as texts, what is soon found first: batches and networks, losses early, late.
+
+    Last of all losses of networks drawn anew and widely, which are far from where a training begins: a controller that
+    has something to do, a discriminator that is right.
+    """
     subject = Subject(cls, steps=100, **settings)
     shapes = {name: tuple(value.shape) for name, value in subject.networks.state_dict().items()}
     yield f"{subject.method.batches()} {shapes}"
     if not subject.players:
         yield repr(subject.encode(_images()).sum().item())
     for step in (0, 99) if subject.players else ():
-        yield repr({name: terms["loss"].item() for name, terms in subject.losses(step).items()})
+        yield _told_losses(subject, step)
+    for seed in range(4) if subject.players else ():
+        generator = torch.Generator().manual_seed(seed)
+        for weights in subject.networks.parameters():
+            drawn = torch.randn(weights.shape, generator=generator, dtype=torch.float64)
+            spread = (2 / weights[0].numel()) ** 0.5 if weights.ndim > 1 else 0.3  # He et al. 2015, eq. 10
+            weights.data = (spread * drawn).to(weights.device)
+        yield _told_losses(subject, 99)
+
+
+def _told_losses(subject: Subject, step: int) -> str:
+    return repr({name: terms["loss"].item() for name, terms in subject.losses(step).items()})
 
 
 def trains_in_a_pack(cls: type[Method]) -> None:

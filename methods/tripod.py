@@ -95,7 +95,7 @@ class Tripod(TwoLatentsAFactor):
     """
 
     version: ClassVar[int] = 2  # 2: interference in units of latents' deviations, of each layer
-    cost: ClassVar[float] = 2.1
+    cost: ClassVar[float] = 2.2
 
     @dataclass(frozen=True)
     class Hyperparameters:
