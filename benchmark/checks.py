@@ -356,7 +356,7 @@ def _effects(cls: type[Method], **settings: Any) -> Iterator[str]:
         yield repr(subject.encode(_images()).sum().item())
     for step in (0, 99) if subject.players else ():
         yield _told_losses(subject, step)
-    for seed in range(4) if subject.players else ():
+    for seed in range(12) if subject.players else ():
         generator = torch.Generator().manual_seed(seed)
         for weights in subject.networks.parameters():
             drawn = torch.randn(weights.shape, generator=generator, dtype=torch.float64)
