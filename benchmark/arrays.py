@@ -57,7 +57,7 @@ def read_files(paths: Sequence[Path], factors: Sequence[str] = ()) -> tuple[dict
         return _read_npy_files(paths), []
     if len(paths) > 1:
         raise UsageError(f"{paths[1]} is one file too many; give one .npz or .csv, or .npy files of codes and factors.")
-    return read_npz(paths[0], ARRAYS, needed=("codes", "factors")), []
+    return read_npz(paths[0], ARRAYS, needed=("codes", "factors")), _tell_others(paths[0])
 
 
 def read_npz(path: Path, names: Sequence[str], needed: Sequence[str] = ()) -> dict[str, Any]:
@@ -80,6 +80,14 @@ def read_npz(path: Path, names: Sequence[str], needed: Sequence[str] = ()) -> di
         raise
     except Exception as error:  # a file from elsewhere breaks its reader in any way, memory included
         raise UsageError(f"cannot read {path} as an npz file of plain arrays ({reason_of(error)}).") from error
+
+
+def _tell_others(path: Path) -> list[str]:
+    """A sentence on the arrays of an npz file that nobody looks at."""
+    with zipfile.ZipFile(path) as archive:
+        others = sorted({name.removesuffix(".npy") for name in archive.namelist()} - {*ARRAYS})
+    told = f"{path}: arrays {', '.join(others)} are left out; those that are read are {', '.join(ARRAYS)}"
+    return [told] if others else []
 
 
 def _read_npy_files(paths: Sequence[Path]) -> dict[str, Any]:
@@ -124,6 +132,8 @@ def read_csv(path: Path, factors: Sequence[str] = ()) -> tuple[dict[str, Any], l
         )
     header, *lines = rows
     names = [name.strip() for name in header[1]]
+    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), "")):
+        raise UsageError(f"{path} has {other!r} between its columns, where commas are needed.")
     codes, chosen = _choose_columns(path, names, factors)
     for number, row in lines:
         if len(row) != len(names):

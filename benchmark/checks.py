@@ -24,12 +24,13 @@ from benchmark import presets
 from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.datasets.trial import Result as Result
 from benchmark.datasets.trial import Skip
-from benchmark.errors import UsageError
+from benchmark.errors import BROKEN, UsageError
+from benchmark.scoring.encoding import refuse_odd_measures
 from benchmark.spec import RunSpec
 from benchmark.training.capture import has_failed
 from benchmark.training.checkpoint import Checkpoint
 from benchmark.training.draws import Draws
-from benchmark.training.harness import Training, build, choose_device, find_objection, fit, train_pack
+from benchmark.training.harness import Training, build, choose_device, find_objection, fit, flatten_terms, train_pack
 from benchmark.training.pack import callable_networks
 from methods.base import Method, Networks, Player, Terms
 from metrics.grouping import refuse_odd_groups
@@ -301,6 +302,23 @@ def decode(cls: type[Method]) -> None:
     assert images.min() >= 0 and images.max() <= 1, "decoded images leave [0, 1]"
 
 
+def measures(cls: type[Method]) -> None:
+    """What it measures and reports are finite numbers, under names that are no metric's."""
+    subject = Subject(cls)
+    images = _images()
+    shapes = subject.method.noise_shapes(len(images))
+    torch.manual_seed(0)
+    noise = {name: torch.randn(shape, dtype=images.dtype, device=images.device) for name, shape in shapes.items()}
+    with subject.trained() as networks:
+        terms = subject.method.measure(networks, images, noise)
+    told = flatten_terms({name: term[None] for name, term in terms.items()})
+    reported = subject.method.report(dict(subject.networks), subject.hyperparameters)
+    try:
+        refuse_odd_measures(subject.method, (told[0] if told else {}) | reported)
+    except ValueError as error:
+        raise AssertionError(str(error)) from error
+
+
 def state_round_trip(cls: type[Method]) -> None:
     """A trained model, stored and put into fresh networks, encodes the same to the bit."""
     (trained,) = _train(cls, [specify(cls, steps=1)])
@@ -462,6 +480,7 @@ CHECKS: tuple[Check, ...] = (
     encode_deterministic,
     encode_one_by_one,
     decode,
+    measures,
     state_round_trip,
     hyperparameters_matter,
     trains_in_a_pack,
@@ -517,9 +536,9 @@ def _try(check: Check, cls: type[Method]) -> Result:
         check(cls)
     except Skip as reason:
         return Result(name, "skipped", str(reason))
-    except AssertionError as error:
+    except (AssertionError, UsageError) as error:
         return Result(name, "failed", str(error))
-    except Exception as error:
+    except BROKEN as error:
         return Result(name, "failed", f"it raises {type(error).__name__}: {error}".splitlines()[0])
     return Result(name, "passed")
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,9 +19,10 @@ from rich.text import Text
 
 import methods
 from benchmark import datasets
-from benchmark.arrays import read_files
-from benchmark.errors import UsageError, one_line, unknown
+from benchmark.arrays import read_files, read_npz
+from benchmark.errors import BROKEN, UsageError, one_line, unknown
 from benchmark.options import (
+    HelpShown,
     Parser,
     add_data_dir,
     add_device,
@@ -73,7 +75,16 @@ LEAST_WIDTH = 40  # that $COLUMNS is taken at its word
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _tell_warning
+        return _answer(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {one_line(str(message))}", file=sys.stderr)
+
+
+def _answer(given: list[str]) -> int:
     command = "run"
     try:
         if given and not given[0].startswith("-") and given[0] not in COMMANDS:
@@ -93,9 +104,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _submit,
         )
         return dict(zip(COMMANDS, commands, strict=True))[command](given)
+    except HelpShown:
+        return 0
+    except BrokenPipeError:  # whoever read what is printed has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except UsageError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
+    except SystemExit as error:
+        print(f"error: code from outside called sys.exit({error.code!r}); what was stored is kept.", file=sys.stderr)
+        return 1
     except OSError as error:
         told = one_line(f"{error.strerror or error}: {error.filename or 'the disk'}")
         print(f"error: {told}; what was stored is kept.", file=sys.stderr)
@@ -208,13 +227,16 @@ def _score(given: Sequence[str]) -> int:
         if scarce := table.tell_scarce():
             raise ValueError(scarce)
     except ValueError as error:
-        raise UsageError(f"{options['files'][0]}: {error}") from error
+        raise UsageError(f"{', '.join(options['files'])}: {error}") from error
     for told in left_out:
         print(f"warning: {one_line(told)}", file=sys.stderr)
     if grouped := table.tell_groups():
         print(grouped, file=sys.stderr)
     if unseen := table.tell_unseen():
         print(f"warning: {one_line(unseen)}", file=sys.stderr)
+    if wide := [metric.name for metric in chosen if metric.widest < table.codes.shape[1]]:
+        told = f"{table.codes.shape[1]:,} codes, with which {', '.join(wide)} may take hours"
+        print(f"warning: {one_line(told)}; --metrics leaves them out.", file=sys.stderr)
     return _score_each(chosen, table, seed, options["json"])
 
 
@@ -249,12 +271,13 @@ def _score_each(chosen: "Sequence[Metric]", table: "Table", seed: int, as_json: 
 
 def _score_one(metric: "Metric", table: "Table", seed: int, values: dict[str, dict[str, float]]) -> tuple[str, bool]:
     """What came of one metric, in words, and whether it failed; adds its values to the others."""
-    if reason := metric.unsuited(table):
-        return f"left out: {reason}", False
     try:
+        if reason := metric.unsuited(table):
+            return f"left out: {reason}", False
         values[metric.name] = metric.score(table, seed)
-    except ValueError as error:
-        return f"could not score this: {error}", True
+    except BROKEN as error:
+        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return f"could not score this: {told}", True
     return f"{values[metric.name]['score']:.4f}", False
 
 
@@ -291,8 +314,11 @@ def _archive(given: Sequence[str]) -> int:
     from benchmark.storage.archive import archive_runs
     from benchmark.storage.store import RUNS
 
-    out, to = _with_runs(options["out"]), read_out(options["to"])
-    if to.exists() and to.samefile(out):
+    out, to = _with_runs(options["out"]), read_out(options["to"], "to")
+    if to.resolve() in (out.resolve(), *(out / RUNS).resolve().parents) or (out / RUNS).resolve() in (
+        to.resolve(),
+        *to.resolve().parents,
+    ):
         raise UsageError(f"--to is {options['to']}, where the runs already are; name another folder.")
     check_writable(to / RUNS)
     runs, size = archive_runs(out, to, options["codes"], options["pictures"])
@@ -313,14 +339,16 @@ def _score_stored(given: Sequence[str]) -> int:
     out = _with_runs(options["out"])
     workplace = replace(read_workplace(options), plugins=plugins)
     todo = [folder for folder in stored_runs(out) if folder.finished and missing_metrics(folder, workplace)]
-    runs = [run for folder in todo if (run := read_encoded(folder, workplace.data_dir))]
+    runs, reasons = [], Counter[str]()
+    for folder in todo:
+        try:
+            runs.append(read_encoded(folder, workplace.data_dir))
+        except UsageError as error:
+            reasons[str(error).rstrip(".")] += 1
     console = _console(stderr=True)
     console.print(f"{len(runs)} runs to score", highlight=False)
-    bare = [folder for folder in todo if not folder.keeps_codes]
-    if bare:
-        print(f"{len(bare)} runs keep no codes and stay as they are.", file=sys.stderr)
-    if lost := len(todo) - len(runs) - len(bare):
-        print(f"{lost} runs stay as they are, as their data are not there as they were.", file=sys.stderr)
+    for reason, count in reasons.items():
+        print(one_line(f"runs that stay as they are: {count} ({reason})."), file=sys.stderr)
     check_writable(out)
     with SweepProgress(console, out, [run.run_id for run in runs]) as progress:
         outcomes = progress.follow(score_again(runs, workplace)) if runs else []
@@ -383,7 +411,7 @@ def _try_data(name: str, folder: Path | None) -> bool:
     from benchmark.report import display
 
     dataset = datasets.load(name, "cpu", folder)
-    dataset.prepare(progress=True)
+    datasets.prepare(dataset)
     findings, moved = try_dataset(dataset)
     console = _console()
     console.print(display.checks_table(name, findings))
@@ -417,12 +445,14 @@ def _rows(given: Sequence[str]) -> int:
     datasets.refuse_unknown(name, datasets.data_folder(folder))
     if to.is_dir():
         raise UsageError(f"--to is {options['to']}, which is a folder; name a file in it, such as {to / 'rows.npz'}.")
+    if to.exists() and "rows_train" not in read_npz(to, ("rows_train",)):
+        raise UsageError(f"--to is {options['to']}, which is there and holds no rows; name another file.")
     check_writable(to.parent)
     from benchmark.scoring.fixed_rows import fixed_rows, version_of, write_rows
 
     dataset = datasets.load(name, "cpu", folder)
     if options["images"]:
-        dataset.prepare(progress=True)
+        datasets.prepare(dataset)
     digest, rows = write_rows(dataset, to, options["with_factors"], options["images"]), fixed_rows(dataset)
     told = f"{len(rows.train):,} + {len(rows.test):,} rows of {len(dataset):,}, {dataset.source}"
     said = {"dataset": name, "dataset_version": version_of(dataset), "source": dataset.source, "rows": digest}
@@ -461,14 +491,16 @@ def _submit(given: Sequence[str]) -> int:
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool = False) -> None:
     """Make tables and plots again, `every` score's too, and print the leaderboards of those blocks (None: of all)."""
     from benchmark.report import display
-    from benchmark.report.leaderboard import BLOCK
+    from benchmark.report.leaderboard import BLOCK, tell_damaged
     from benchmark.report.printed import print_board
     from benchmark.report.regenerate import regenerate
 
-    board, tables = regenerate(out, every)
+    runs, board, tables = regenerate(out, every)
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
             print_board(_console(plain_width=_board_width()), keys, rows, tables["reliability"])
+    for told in tell_damaged(runs):
+        print(f"warning: {one_line(told)}.", file=sys.stderr)
     for remark in display.remarks_on(sorted({dataset for dataset, *_ in blocks or board[BLOCK].to_numpy().tolist()})):
         print(one_line(remark))
     named = [f"{what}: {out / name}" for what, name in MADE.items()]

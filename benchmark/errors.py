@@ -1,9 +1,11 @@
 """Mistakes that a user can mend, each told in one sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 LONGEST = 2_000  # characters of a message
+BROKEN = (Exception, SystemExit)  # what another's code may raise: where it calls sys.exit it fails like any other
 
 
 class UsageError(ValueError):
@@ -27,6 +29,21 @@ def one_line(text: str) -> str:
 def reason_of(error: Exception) -> str:
     """What the system, or else the error, says of itself."""
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+
+
+@contextmanager
+def blaming(what: str, *spared: type[BaseException]) -> Iterator[None]:
+    """Tell in one sentence, which begins with `what`, whatever another's code raises in the block.
+
+    Args:
+        spared: what is raised as it is, beside sentences for the user.
+    """
+    try:
+        yield
+    except BROKEN as error:
+        if isinstance(error, (UsageError, *spared)):
+            raise
+        raise UsageError(one_line(f"{what} ({type(error).__name__}: {error}).")) from error
 
 
 class DamagedError(RuntimeError):

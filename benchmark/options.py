@@ -4,7 +4,7 @@ import argparse
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -48,6 +48,9 @@ LEAST = {  # of the options that are whole numbers
     "codes": 0,
     "pictures": 0,
 }
+MOST = {"bin_factors": 1000}  # of those that have another bound than `GREATEST`
+# What a config file may give as a list, beside those that may be repeated.
+LISTED = {"methods", "datasets", "metrics", "seeds", "betas", "correlated", "hold_out"}
 
 DEFAULTS: dict[str, Any] = {
     "methods": "vae,betavae",
@@ -84,11 +87,31 @@ anew by that method of ours, and codes that come out the same are verified. With
 claimed, and never ranked. What is odd about codes is told, and stands in the tables; it is no reason to refuse them."""
 
 
+class HelpShown(Exception):  # noqa: N818 -- nothing went wrong
+    """What the user asked for, help, is printed: the command ends."""
+
+
+class Once(argparse.Action):
+    """Keeps an option's value, and refuses a second one, which would silently take the place of the first."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if self.option_strings and getattr(namespace, self.dest) is not self.default:
+            parser.error(f"{option_string} is given twice; give it once.")
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose every error is one sentence."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("action", None, Once)
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message[:1].lower() + message[1:])
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise HelpShown
 
 
 def run_parser() -> Parser:
@@ -276,6 +299,8 @@ def parse(parser: Parser, given: Sequence[str]) -> dict[str, Any]:
     config = values.pop("config", None)
     stored = {} if config is None else _read_config(read_path("config", config), set(vars(spoken)) - {"config"})
     options = DEFAULTS | stored | values
+    if "methods" not in vars(spoken):
+        _refuse_trained(options["set"])
     options |= {name: read(options[name]) for name, read in READERS.items() if options.get(name) is not None}
     if "dask_scheduler" in options and options["backend"] != "dask":
         raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
@@ -302,6 +327,8 @@ def _options_of_config(content: Mapping[str, Any], path: Path, known: set[str]) 
         name = key.replace("-", "_")
         if name not in known:
             raise unknown(f"option in {path}", key, known)
+        if name in options:
+            raise UsageError(f"{path} says {key} twice, with - and with _; say it once.")
         options[name] = _option_of_config(name, key, value, path)
     return options
 
@@ -311,7 +338,7 @@ def _option_of_config(name: str, key: str, value: Any, path: Path) -> Any:
     if name == "set":
         if not isinstance(value, dict):
             raise UsageError(f"set in {path} is {value!r}; write [set] and lines such as betavae.beta = [1, 4].")
-        return [f"{target}={_as_text(target, values, path)}" for target, values in _flat(value).items()]
+        return [f"{target}={_as_text(target, values, path)}" for target, values in _flat(value)]
     if name == "plugin":
         files = value if isinstance(value, list) else [value]
         if not all(isinstance(file, str) for file in files):
@@ -321,15 +348,18 @@ def _option_of_config(name: str, key: str, value: Any, path: Path) -> Any:
         if not isinstance(value, bool):
             raise UsageError(f"{key} in {path} is {value!r}; it takes true or false.")
         return value
+    if isinstance(value, list) and name not in LISTED:
+        raise UsageError(f"{key} in {path} is {value!r}; it takes one value.")
     return _as_text(key, value, path)
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """A TOML table of tables with dotted names: `betavae.beta = 1` is the same as `"betavae.beta" = 1`."""
-    flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if value and isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        if value and isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _as_text(key: str, value: Any, path: Path) -> str:
@@ -366,7 +396,7 @@ def refuse_unknown_names(options: Mapping[str, Any]) -> None:
 
 
 def _method_names(options: Mapping[str, Any]) -> list[str]:
-    return sorted(methods.names()) if options["methods"] == ["all"] else options["methods"]
+    return sorted(methods.names()) if "all" in options["methods"] else options["methods"]
 
 
 def _read_metrics_of_sweep(options: Mapping[str, Any]) -> dict[str, "Metric"]:
@@ -401,14 +431,23 @@ def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> 
 
 def _read_settings(given: Sequence[str]) -> list[tuple[str, str, str]]:
     """What each --set says: a method or metric, the name of one of its settings, and its values."""
-    settings = []
+    settings: list[tuple[str, str, str]] = []
     for setting in given:
         target, equals, values = setting.partition("=")
         owner, dot, name = target.partition(".")
         if not (equals and dot and owner and name):
             raise UsageError(f"--set takes METHOD.NAME=VALUE,VALUE, such as betavae.beta=1,4, not {setting!r}.")
+        if (owner, name) in {told[:2] for told in settings}:
+            raise UsageError(f"{owner}.{name} is set twice; give its values once, with commas between.")
         settings.append((owner, name, values))
     return settings
+
+
+def _refuse_trained(given: Sequence[str]) -> None:
+    """Raise UsageError where a command that trains nothing is told something of a method."""
+    for owner, name, _ in _read_settings(given):
+        if owner in methods.names():
+            raise UsageError(f"--set says {owner}.{name}, and nothing is trained here; it takes a metric's options.")
 
 
 def _settings(options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -431,6 +470,8 @@ def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, 
         grids |= {(name, "beta"): _values(f"{name}.beta", options["betas"]) for name in takers}
     for owner, name, values in _settings(options):
         if owner in methods.names():
+            if (owner, name) in grids:
+                raise UsageError(f"{owner}.{name} is set twice, by --betas and by --set; give one of them.")
             grids[owner, name] = _values(f"{owner}.{name}", values)
     return grids
 
@@ -487,15 +528,15 @@ def read_items(name: str, text: str) -> list[str]:
     return items
 
 
-def read_whole(name: str, text: str, least: int) -> int:
-    """A whole number of at least that."""
-    if not _is_whole(text) or not least <= int(text) <= GREATEST:
-        raise UsageError(f"{name} is {text!r}; it takes a whole number from {least} to {GREATEST:,}.")
+def read_whole(name: str, text: str, least: int, most: int = GREATEST) -> int:
+    """A whole number of that range."""
+    if not _is_whole(text) or not least <= int(text) <= most:
+        raise UsageError(f"{name} is {text!r}; it takes a whole number from {least} to {most:,}.")
     return int(text)
 
 
 def _read_whole_option(name: str, least: int, text: str) -> int:
-    return read_whole(name.replace("_", "-"), text, least)
+    return read_whole(name.replace("_", "-"), text, least, MOST.get(name, GREATEST))
 
 
 def read_path(name: str, text: str) -> Path:
@@ -511,15 +552,15 @@ def read_path(name: str, text: str) -> Path:
     return Path(text)
 
 
-def read_out(text: str) -> Path:
+def read_out(text: str, name: str = "out") -> Path:
     """The output folder, where it stands or can be made, with room for the names of what is stored in it."""
-    folder = read_path("out", text)
+    folder = read_path(name, text)
     try:
         (folder / ("x" * LONGEST_NAME) / ("x" * LONGEST_NAME)).stat()
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
+        raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --{name}.") from error
     return folder
 
 
@@ -572,6 +613,13 @@ def _read_world_part(name: str, given: str | Sequence[str]) -> str:
     return text
 
 
+def _read_data_dir(text: str) -> Path:
+    folder = read_path("data-dir", text)
+    if not folder.is_dir():
+        raise UsageError(f"data-dir is {text!r}, where there is no folder; name the one that holds the files.")
+    return folder
+
+
 def _read_device(text: str) -> str:
     if text not in DEVICES:
         raise UsageError(f"device is {text!r}; choose from {', '.join(DEVICES)}.")
@@ -598,7 +646,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     **{name: partial(_read_whole_option, name, least) for name, least in LEAST.items()},
     "backend": partial(_read_choice, "backend", BACKENDS),
     "correlated": partial(_read_world_part, "correlated"),
-    "data_dir": partial(read_path, "data-dir"),
+    "data_dir": _read_data_dir,
     "device": _read_device,
     "factors": partial(read_items, "factors"),
     "groups": read_groups,

@@ -13,7 +13,7 @@ from typing import Any
 import methods
 import metrics
 from benchmark import datasets
-from benchmark.errors import UsageError
+from benchmark.errors import BROKEN, UsageError
 from metrics.options import base_of
 
 GROUPS = tuple(f"disentanglement_benchmark.{kind}" for kind in ("methods", "metrics", "datasets"))
@@ -65,7 +65,7 @@ def _load(label: str, identity: str, load: Callable[[], object]) -> list[str]:
     except TAKEN as error:
         _loaded.discard(identity)
         raise UsageError(f"plugin {label}: {error}.") from error
-    except (Exception, SystemExit) as error:
+    except BROKEN as error:
         reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
         return [f"plugin {label} is left out, as it breaks: {reason}"]
     return []

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from methods.base import Method
+from methods.base import Method, refuse_no_method
 from methods.folder import Folder
 
 FOLDER = Folder(__name__)
@@ -25,7 +25,7 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
     """Register a method's class under a name.
 
     Raises:
-        ValueError: it is no name of small letters, digits and underscores.
+        ValueError: it is no name of small letters, digits and underscores, or what wears it is no method.
         NameTakenError: the name is taken; the message says where.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -38,6 +38,7 @@ def register(name: str) -> Callable[[AnyMethod], AnyMethod]:
             taken = _entries()[name]
             where = f"{taken.__module__}.{taken.__qualname__} in {inspect.getsourcefile(taken)}"
             raise NameTakenError(f"method {name!r} is registered already, by {where}")
+        refuse_no_method(cls, name)
         cls.name = name
         _entries()[name] = cls
         return cls

@@ -7,7 +7,7 @@ generator: its losses are pure functions, so that a harness may train many runs 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -264,6 +264,23 @@ def hyperparameter_fields(method: type[Method]) -> dict[str, Field[Any]]:
     return {f.name: f for f in fields(method.Hyperparameters)}
 
 
+def refuse_no_method(cls: Any, name: str) -> None:
+    """Raise ValueError where what is to be called so is no class of a method, or declares what no method can."""
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        raise ValueError(f"{name} is {cls!r}, where a class that builds on methods.base.Method is needed")
+    if not is_dataclass(cls.Hyperparameters):
+        raise ValueError(f"Hyperparameters of {name} is no dataclass; write @dataclass(frozen=True) above it")
+    if cls.cost is not None and not (_is_number(cls.cost) and cls.cost > 0):
+        raise ValueError(f"cost of {name} is {cls.cost!r}; a step's time beside vae's, such as 1.5, or None is needed")
+    for each in fields(cls.Hyperparameters):
+        if each.default is MISSING:
+            raise ValueError(
+                f"{name}.{each.name} has no default; declare it with methods.base.hyperparameter or choice"
+            )
+        for value in (each.default, *each.metadata.get("grid", ())):
+            _checked(name, each, value)
+
+
 def told_of(hyperparameters: Any) -> dict[str, Any]:
     """What a run's specification holds of them: all values by name, but usual ones of those that came later."""
     declared = ((f, getattr(hyperparameters, f.name)) for f in fields(hyperparameters))
@@ -287,20 +304,24 @@ def hyperparameters_of(method: type[Method], values: Mapping[str, Any]) -> Any:
     for name in values:
         if name not in known:
             raise KeyError(name)
-    given = {f.name: _checked(method, f, values.get(f.name, f.default)) for f in known.values()}
+    given = {f.name: _checked(method.name, f, values.get(f.name, f.default)) for f in known.values()}
     return method.Hyperparameters(**given)
 
 
-def _checked(method: type[Method], field: Field[Any], value: Any) -> Any:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _checked(method: str, field: Field[Any], value: Any) -> Any:
     told = field.metadata
     if "choices" in told:
         if value not in told["choices"]:
-            raise ValueError(f"{method.name}.{field.name} is {value!r}; choose from {', '.join(told['choices'])}.")
+            raise ValueError(f"{method}.{field.name} is {value!r}; choose from {', '.join(told['choices'])}.")
         return value
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = _is_number(value)
     low, structural = told.get("low", -float("inf")), told.get("structural", False)
     if not number or not max(low, -GREATEST) <= value <= GREATEST or (structural and value != int(value)):
         kind = "whole number" if structural else "number"
         most = f" and at most {GREATEST:g}" if number and value > GREATEST else ""
-        raise ValueError(f"{method.name}.{field.name} is {value!r}; it takes a {kind} of at least {low:g}{most}.")
+        raise ValueError(f"{method}.{field.name} is {value!r}; it takes a {kind} of at least {low:g}{most}.")
     return int(value) if structural else float(value)

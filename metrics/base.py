@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from metrics.options import Option, nearest, read_options, write_name
 MANY_CLASSES = "The number of unique classes"  # scikit-learn's warning of few rows of many values begins so
 GREATEST_CODE = 1e100  # far from where squares and their sums overflow
 GREATEST_VALUE = 2**53  # of a factor: beyond it float64 does not tell neighbours apart
+ROUNDING = 1e-6  # by which a score may pass the range that is declared
 MOST_BINS = 1000
 ADVISED_BINS = 10
 ADVICE = f"bin_factors={ADVISED_BINS} (on the command line --bin-factors {ADVISED_BINS})"
@@ -59,6 +61,8 @@ class Table:
     there: they count as wrong (`sap`, `dci`, `dci_fast`, `downstream`), as if nothing were known
     (`infomec`), as the rest of every other value (`explicitness`). Where groups of equal rows are
     compared (`beta_vae_score`, `factor_vae_score`) or numbers are regressed (`dci_es`) they count as any row.
+
+    Its arrays cannot be written to: every metric is given the same ones.
 
     Args:
         codes: (N, D), finite, at most 1e100 in size.
@@ -117,6 +121,8 @@ class Table:
         for k, name in enumerate(self.factor_names):
             if (self.factors[:, k] == self.factors[0, k]).all():
                 raise ValueError(f"factor {name!r} takes one value only in the training rows; leave it out.")
+        for array in (self.codes, self.factors, self.codes_test, self.factors_test):
+            array.flags.writeable = False  # so that no metric changes what the next one is given
 
     @property
     def unseen(self) -> dict[str, int]:
@@ -322,10 +328,11 @@ class Metric:
         return scarce or (self.needs(table) if self.needs else "")
 
     def __call__(self, table: Table, rng: np.random.Generator, **options: Any) -> Values:
-        """The function's values, none of them nan or infinite, the same with any number of threads.
+        """The function's values, plain numbers, the same with any number of threads.
 
         Raises:
-            ValueError: a value is not finite, or the table does not suit the metric.
+            ValueError: the table does not suit the metric, or what the function gives is no `Values`: a "score" within
+                the declared range, and others, each a finite number under a name.
         """
         if reason := self.unsuited(table):
             raise ValueError(reason)
@@ -333,11 +340,24 @@ class Metric:
         # The order of a sum, and so its last digits, depend on the number of threads.
         with _pools(len(sys.modules)).limit(limits=1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
-            values = self.function(table, rng, **{**self.settings, **options})
-        for name, value in values.items():
-            if not np.isfinite(value):
-                raise ValueError(f"{self.name} gave {value} for {name!r}.")
+            given = self.function(table, rng, **{**self.settings, **options})
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) and name.isprintable() for name in given):
+            raise ValueError(f"{self.name} gave {type(given).__name__}, where numbers by their names are needed.")
+        values = {name: self._read_value(name, value) for name, value in given.items()}
+        least, greatest = self.range
+        if not least - ROUNDING <= values.get("score", nan) <= greatest + ROUNDING:
+            raise ValueError(
+                f"{self.name} gave {values.get('score')} for 'score'; it declares {least:g} to {greatest:g}."
+            )
         return values
+
+    def _read_value(self, name: str, value: Any) -> float:
+        """What a function gave under that name, as a plain number."""
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+            value = value.item()
+        if not isinstance(value, int | float) or not -GREATEST_CODE <= value <= GREATEST_CODE:
+            raise ValueError(f"{self.name} gave {value!r} for {name!r}, where a finite number is needed.")
+        return float(value)
 
     def score(self, table: Table, seed: int) -> Values:
         """The values from a random stream that belongs to this metric, whatever its options, and seed alone."""

@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 import methods
+import metrics
+from benchmark import datasets
 from benchmark.cli import main
+from benchmark.datasets.trial import try_dataset
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from tests.benchmarks.readme_board import rank
@@ -65,11 +68,13 @@ def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugin
 
 @pytest.fixture
 def example(monkeypatch):
-    """The method of CONTRIBUTING.md, registered for one test."""
-    monkeypatch.setattr(methods, "REGISTRY", registry := dict(methods.REGISTRY))
-    (code,) = _blocks("CONTRIBUTING.md", "python")
-    exec(code, {"__name__": "example"})
-    assert "targetvae" in registry
+    """The method, metric and data set of CONTRIBUTING.md, registered for one test."""
+    for house in (methods, metrics, datasets):
+        monkeypatch.setattr(house, "REGISTRY", dict(house.REGISTRY))
+    monkeypatch.setattr(datasets, "VERSIONS", dict(datasets.VERSIONS))
+    monkeypatch.setattr(datasets, "_versions", dict(datasets.VERSIONS))
+    for code in _blocks("CONTRIBUTING.md", "python"):
+        exec(code, {"__name__": "example"})
 
 
 def test_the_citation_is_of_this_version():
@@ -89,6 +94,17 @@ def test_the_example_method_trains(example, mini):
     assert training.history[-1]["loss"] == pytest.approx(
         training.history[-1]["reconstruction"] + 100 * abs(training.history[-1]["kl"] - 5), rel=0.02
     )
+
+
+def test_the_example_metric_scores(example):
+    codes, factors = np.eye(3)[np.arange(60) % 3] * [1, 1, 0], np.arange(60)[:, None] % 3
+    assert metrics.score(codes, factors, metrics=["used_codes"])["used_codes"] == {"score": pytest.approx(2 / 3)}
+
+
+def test_the_example_data_set_is_as_it_must_be(example):
+    results, moved = try_dataset(datasets.load("bars"))
+    assert [(result.check, result.reason) for result in results if result.state == "failed"] == []
+    assert len(moved) == 2
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import UsageError, one_line, unknown
+from benchmark.errors import UsageError, blaming, unknown
 from methods.folder import Folder
 
 if TYPE_CHECKING:
@@ -93,20 +93,28 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None, wor
     from benchmark.datasets.own import load_own
     from benchmark.datasets.worlds import enter
 
-    try:
+    with blaming(f"data set {name!r} cannot be loaded", *OUT_OF_MEMORY):
         if name in _entries():
             _refuse_hidden(name, folder)
             dataset: object = _entries()[name](device=device, data_dir=folder)
         else:
             dataset = load_own(name, device, folder)
-    except (UsageError, *OUT_OF_MEMORY):
-        raise
-    except Exception as error:  # a loader of one's own breaks in any way
-        raise UsageError(one_line(f"data set {name!r} cannot be loaded ({type(error).__name__}: {error}).")) from error
     if not isinstance(dataset, FactorDataset):
         given = type(dataset).__name__
         raise UsageError(f"data set {name!r} is given as {given}, where a FactorDataset is needed.")
     return enter(dataset, world) if world else dataset
+
+
+def prepare(dataset: "FactorDataset") -> None:
+    """Make the images of a data set ready, and show how far that is.
+
+    Raises:
+        UsageError: they cannot be made.
+    """
+    from benchmark.datasets.contract import OUT_OF_MEMORY
+
+    with blaming(f"data set {dataset.name!r} cannot be made ready", *OUT_OF_MEMORY):
+        dataset.prepare(progress=True)
 
 
 def _refuse_hidden(name: str, folder: Path | None) -> None:
@@ -130,6 +138,9 @@ def is_known(name: str, data_dir: Path | str | None = None) -> bool:
 def refuse_unknown(name: str, data_dir: Path | None = None) -> None:
     """Raise UsageError, with the nearest one, if there is no data set of that name; waits for no import."""
     if not is_known(name, data_dir):
+        if data_dir and any((data_dir / file).exists() for file in (name, f"{name}.npz")):
+            takes = "small letters, digits and underscores, a letter first"
+            raise UsageError(f"{data_dir} holds {name!r}, and a data set's name is of {takes}; rename it.")
         raise unknown("data set", name, {*FOLDER.names, *_entries(), *_own(data_folder(data_dir))})
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.errors import UsageError, one_line
+from benchmark.errors import UsageError, blaming, one_line
 
 IMAGES = 64  # looked at, each from another part of the index's range
 PLACES = 4096  # of the grid whose factors are looked at: all of a small data set
@@ -33,14 +33,11 @@ def check_dataset(dataset: FactorDataset) -> None:
     """
     name = one_line(str(getattr(dataset, "name", type(dataset).__name__)))
     try:
-        for look in (_look_at_names, _look_at_sizes, _look_at_grid, _look_at_images):
-            look(dataset)
+        with blaming(f"data set {name} cannot be read", _Fault, *OUT_OF_MEMORY):
+            for look in (_look_at_names, _look_at_sizes, _look_at_grid, _look_at_images):
+                look(dataset)
     except _Fault as fault:
         raise UsageError(one_line(f"data set {name}: {fault}.")) from None
-    except (UsageError, *OUT_OF_MEMORY):
-        raise
-    except Exception as error:  # a data set of one's own breaks in any way
-        raise UsageError(one_line(f"data set {name} cannot be read ({type(error).__name__}: {error}).")) from error
 
 
 class _Fault(Exception):  # noqa: N818 -- becomes a UsageError

@@ -238,19 +238,30 @@ def read_factor_file(path: Path, names: Sequence[str]) -> tuple[dict[str, int], 
         if unlike := sorted({*told} ^ {*names}):
             where = "is no picture in the folder" if unlike[0] in told else "has no row"
             raise ValueError(f"{unlike[0]} {where}")
-        columns = [_as_numbers(column) for column in zip(*(told[name] for name in names), strict=True)]
-    return _ranked(path, [*header[:at], *header[at + 1 :]], columns)
+        factors = [*header[:at], *header[at + 1 :]]
+        columns = zip(factors, zip(*(told[name] for name in names), strict=True), strict=True)
+        values = [_as_numbers(name, column) for name, column in columns]
+    return _ranked(path, factors, values)
 
 
-def _as_numbers(column: Sequence[str]) -> np.ndarray:
-    """A factor's values (N,) as numbers, whose order is their ranks'; as texts if not all are numbers."""
-    try:
-        numbers = np.array([float(value) for value in column])
-    except ValueError:
+def _as_numbers(name: str, column: Sequence[str]) -> np.ndarray:
+    """A factor's values (N,) as numbers, whose order is their ranks', or as texts if none is a number."""
+    numbers = [_as_number(value) for value in column]
+    if all(number is None for number in numbers):
         return np.array(column)
-    if not np.isfinite(numbers).all():
+    if None in numbers:
+        odd = column[numbers.index(None)]
+        raise ValueError(f"{name} is {odd!r} in one row and a number in another; write numbers or names throughout")
+    if not np.isfinite(np.array(numbers, float)).all():
         raise ValueError("it holds nan or infinity")
-    return numbers
+    return np.array(numbers, float)
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _load_pictures(name: str, device: str, folder: Path) -> ByteDataset:

@@ -19,7 +19,7 @@ from benchmark.plugins import scored_by_other_code, trained_by_other_code
 from benchmark.report.statistics import mean_intervals
 from benchmark.report.worth import ORACLE, PARTS, interquartile_means, normalise_scores, worth_of_ranks
 from benchmark.spec import CLAIMED, MEASURED, format_settings, is_doubted, labels_of
-from benchmark.storage.store import RunFolder, open_atomically, stored_runs
+from benchmark.storage.store import RunFolder, find_copies, open_atomically, stored_runs
 from metrics.base import WIDE
 from metrics.generalisation import DECLARED
 from metrics.options import base_of
@@ -49,6 +49,8 @@ NO_TEXT = "none"  # in the files, in place of an empty text, which would be read
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would execute
 # What pandas reads as a missing number or a truth, and other readers in other letters too.
 NO_TEXTS = {NO_TEXT, "null", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "1.#qnan", "true", "false"}
+DAMAGED = "damaged"  # the state of a run that cannot be read
+READ = ("spec.json", "scores.json", "status.json")  # without which it cannot
 OTHER_CODE = "was of other code"
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
 
@@ -71,31 +73,45 @@ def collect_runs(out: Path) -> pd.DataFrame:
     runs: list[dict[str, Any]] = []
     counts: list[int] = []
     values: list[list[Any]] = [[] for _ in VALUE_COLUMNS]
-    for folder in stored_runs(out):
-        run, own = _read_run(folder)
+    found = [_read_run(folder) for folder in stored_runs(out)]
+    found += [_damaged(name, f"it is a copy of {kept}") for name, kept in find_copies(out).items()]
+    for run, own in sorted(found, key=lambda each: str(each[0]["run"])):
         runs.append(run)
         counts.append(len(own))
         for column, cells in zip(values, zip(*own, strict=True), strict=True):
             column.extend(cells)
     table = pd.DataFrame(runs, columns=RUN_COLUMNS).astype(KINDS)
     table = table.take(np.repeat(np.arange(len(runs)), counts)).reset_index(drop=True)
-    return table.assign(
-        **{name: pd.Series(cells, dtype=VALUE_KINDS[name]) for name, cells in zip(VALUE_COLUMNS, values, strict=True)}
-    )
+    told = zip(VALUE_COLUMNS, values, strict=True)
+    table = table.assign(**{name: pd.Series(cells, dtype=VALUE_KINDS[name]) for name, cells in told})
+    # What a method measures under a name that is, or has become, a metric's is in no column of that metric.
+    ranked = table["metric"].isin(table.loc[table["direction"] != 0, "metric"])
+    return table.assign(column=table["column"] & ~(ranked & (table["direction"] == 0)))
 
 
 def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
     try:
         return _read_sound_run(folder)
     except (KeyError, TypeError, AttributeError):
-        # Without a configuration it stands in runs.csv, but in no row of the leaderboard.
-        reason = "its spec.json or scores.json cannot be read"
-        known = {"run": folder.path.name, "state": "damaged", "reason": reason}
-        return dict.fromkeys(TEXTS, "") | known, [NOTHING]
+        unread = [name for name in READ if not folder.read_json(name)]
+        return _damaged(folder.path.name, f"its {' and '.join(unread or READ)} cannot be read")
+
+
+def _damaged(name: str, reason: str) -> tuple[dict[str, Any], list[Value]]:
+    """What stands in runs.csv, but, without a configuration, in no row of the leaderboard."""
+    return dict.fromkeys(TEXTS, "") | {"run": name, "state": DAMAGED, "reason": reason}, [NOTHING]
+
+
+def tell_damaged(runs: pd.DataFrame) -> list[str]:
+    """A sentence on each stored run that is in no table, as it is damaged."""
+    told = runs.loc[runs["state"].astype("str") == DAMAGED, ["run", "reason"]].astype("str")
+    return [f"{run} is damaged and in no table: {reason}" for run, reason in told.itertuples(index=False, name=None)]
 
 
 def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
     spec, status = folder.read_json("spec.json"), folder.read_json("status.json")
+    if not status and (folder.path / "status.json").is_file():
+        raise KeyError("state")
     scores, environment = folder.read_json("scores.json"), folder.read_json("environment.json")
     finished = status.get("state") == "finished"
     seconds = environment.get("seconds")

@@ -17,7 +17,7 @@ from markupsafe import Markup
 import methods
 import metrics
 from benchmark.report import page_plots
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, tell_damaged
 from benchmark.report.page_figures import METRIC_TOLD, draw_beta_vae_score
 from benchmark.report.page_panels import Panel, Shared, panels_of
 from benchmark.report.page_pictures import Look
@@ -127,14 +127,13 @@ def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mappi
         _block(shared, f"b{number}", own, rows, _of_block(tables, own))
         for number, (own, rows) in enumerate(_blocks(runs, board), 1)
     ]
-    damaged = runs[runs["state"].astype("str") == "damaged"]
     names = sorted({block.dataset for block in blocks})
     across = tables.get("across", pd.DataFrame())
     content = _template().render(
         source=source,
         blocks=blocks,
         runs=runs["run"].nunique(),
-        damaged=[*zip(damaged["run"].astype("str"), damaged["reason"].astype("str"), strict=True)],
+        damaged=tell_damaged(runs),
         methods=sorted({panel.method for block in blocks for panel in block.panels}),
         datasets=names,
         worlds=sorted({block.data for block in blocks}),

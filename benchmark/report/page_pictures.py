@@ -3,6 +3,7 @@
 import io
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from benchmark.datasets.base import FactorDataset
+from benchmark.errors import UsageError
 from benchmark.report.page_figures import Cell, Matrix, Stack, draw_matrix, draw_stacks
 from benchmark.report.story import IN_USE
 from benchmark.scoring.agreement import KL_PER_LATENT
@@ -187,7 +189,9 @@ def _information(folder: RunFolder, factors: Factors, missing: list[str]) -> tup
         return None
     key = (str(spec["dataset"]), str(spec["source"]), str(spec.get("world", "")))
     if key not in factors:
-        factors[key] = load_again(folder, None)
+        factors[key] = None
+        with suppress(UsageError):
+            factors[key] = load_again(folder, None)
     dataset, rows = factors[key], stored["rows"]
     if dataset is None or not dataset.factor_names or not 0 <= rows.min() <= rows.max() < len(dataset):
         missing.append("What its latents know is not shown: the factors of its data are not known here.")

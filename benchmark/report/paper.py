@@ -1,6 +1,7 @@
 """The beta-VAE paper's table from stored runs, by the paper's protocol, and what its score depends on."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -159,9 +160,10 @@ def _scored(wide: bool) -> Iterator[tuple[Setting, int]]:
 
 
 def _codes(folder: RunFolder, spec: dict[str, Any], data_dir: Path | None) -> Table | None:
-    table = read_table(folder, data_dir)
-    if table is not None or spec["method"] != "pixels":
-        return table
+    if folder.keeps_codes or spec["method"] != "pixels":
+        with suppress(UsageError):
+            return read_table(folder, data_dir)
+        return None
     # Too wide to be stored, and there to be looked at.
     dataset = datasets.load(spec["dataset"], "cpu", data_dir)
     rows = draw_rows(dataset, spec["protocol"]["train_rows"], spec["protocol"]["test_rows"], spec["seed"])

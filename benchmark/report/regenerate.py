@@ -12,8 +12,8 @@ from benchmark.scoring.agreement import compare_models
 from benchmark.storage.store import tables_lock
 
 
-def regenerate(out: Path, every: bool = False) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Bring everything under the output folder up to date with its runs; returns leaderboard and comparisons.
+def regenerate(out: Path, every: bool = False) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Bring everything under the output folder up to date with its runs; returns runs, leaderboard and comparisons.
 
     `every` draws figures of every score beside those of the first few.
     """
@@ -23,4 +23,4 @@ def regenerate(out: Path, every: bool = False) -> tuple[pd.DataFrame, dict[str, 
         tables = write_comparisons(out, runs, board)
         draw_all(out, runs, board, every)
         write_page(out, runs, board, tables)
-    return board, tables
+    return runs, board, tables

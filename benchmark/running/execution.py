@@ -17,7 +17,7 @@ import metrics
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.contract import check_dataset
-from benchmark.errors import DamagedError
+from benchmark.errors import BROKEN, DamagedError
 from benchmark.plugins import load_plugins, present_code, scored_by_other_code, trained_by_other_code
 from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
@@ -126,7 +126,7 @@ class Encoded:
 def is_done(spec: RunSpec, workplace: Workplace) -> bool:
     """Whether the run has finished with every metric of this workplace at its present version."""
     folder = run_folder(workplace.out, spec.run_id)
-    if not folder.finished or missing_metrics(folder, workplace):
+    if not folder.finished or not folder.identified or missing_metrics(folder, workplace):
         return False
     return not (workplace.again and _trained_otherwise(spec, folder))
 
@@ -378,11 +378,13 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
     return Encoded(spec.run_id, spec.seed, table, measures, note, tables_of(parts, dataset), grouped)
 
 
-def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded | None:
-    """A finished run as its stored codes have it; None where it keeps none. Its method need not be there any more."""
+def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded:
+    """A finished run as its stored codes have it. Its method need not be there any more.
+
+    Raises:
+        UsageError: `read_table` says why.
+    """
     table = read_table(folder, data_dir)
-    if table is None or not folder.finished:
-        return None
     scores, seed = folder.read_json("scores.json"), folder.read_json("spec.json")["seed"]
     told = {"tables": read_tables(folder, data_dir), "grouped": scores.get("grouped", "")}
     return Encoded(folder.path.name, seed, table, scores["measures"], **told)
@@ -439,14 +441,16 @@ def _score(
         if table is None:  # its codes are not kept: what is stored stays
             continue
         stored.pop(name, None)
-        if reason := metric.unsuited(table):
-            unsuited[name] = {"version": metric.version, "reason": reason}
-            continue
         try:
+            if reason := metric.unsuited(table):
+                unsuited[name] = {"version": metric.version, "reason": reason}
+                continue
+            if metric.base in encoded.measures:
+                raise ValueError("its method measures something of that name; call one of the two otherwise")
             scored = apply_metric(metric, table, encoded.seed) | ({"direction": 0} if part else {})
             code = present_code(metrics.REGISTRY, metric.base) or ""
             stored[name] = scored | {"packages": package_versions(), "code": code}
-        except Exception as error:
+        except BROKEN as error:
             if part and isinstance(error, ValueError):  # a part may be small, or of one kind of image
                 unsuited[name] = {"version": metric.version, "reason": _one_line(error)}
             else:
@@ -501,7 +505,7 @@ def fail(run_id: str, error: Exception, workplace: Workplace) -> Outcome:
     return Outcome(run_id, finished=False, reason=reason)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,8 @@ def call_isolated(
     if multiprocessing.current_process().daemon:  # as a distributed engine's worker may be
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     with _ended:
-        process.start()
+        with _interrupts_held():
+            process.start()
         _at_work.add(id(process))
     try:
         sent.close()
@@ -70,6 +73,17 @@ def call_isolated(
         with _ended:
             _at_work.remove(id(process))
             _ended.notify_all()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start what is started in the block deaf to the keyboard, until `_main` listens: it would print where it was."""
+    resource_tracker.ensure_running()  # whose start, later, would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop_all() -> None:
@@ -174,6 +188,7 @@ def _main(function: Callable[..., Any], arguments: Sequence[Any], results: Conne
     output.close()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupted.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         for told in function(*arguments):
@@ -185,6 +200,9 @@ def _main(function: Callable[..., Any], arguments: Sequence[Any], results: Conne
     except MemoryError:
         traceback.print_exc()
         sys.exit(OUT_OF_MEMORY)
+    except SystemExit as error:  # of another's code, which is no good end whatever it says
+        traceback.print_exc()
+        sys.exit(error.code or 1)
 
 
 def _end_with_parent() -> None:

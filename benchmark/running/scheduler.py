@@ -26,7 +26,7 @@ from benchmark.running.execution import (
 )
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
-from benchmark.training.harness import choose_device, find_objection, make_method, objection_to
+from benchmark.training.harness import blaming_method, choose_device, find_objection, make_method, objection_to
 from benchmark.training.planner import group_by_shape, plan_packs
 
 LOG = "log.txt"
@@ -49,7 +49,10 @@ def leave_out(specs: Sequence[RunSpec], data_dir: Path | None) -> tuple[list[Run
     worlds = {(spec.dataset, spec.world) for spec in specs}
     data = {(name, world): datasets.load(name, "cpu", data_dir, world) for name, world in worlds}
     found = [data[spec.dataset, spec.world] for spec in specs]
-    reasons = [objection_to(make_method(spec, dataset), dataset) for spec, dataset in zip(specs, found, strict=True)]
+    reasons = []
+    for spec, dataset in zip(specs, found, strict=True):
+        with blaming_method(spec):
+            reasons.append(objection_to(make_method(spec, dataset), dataset))
     told = {
         f"{spec.method} on {' '.join(filter(None, (spec.dataset, spec.world)))} left out: {reason}"
         for spec, reason in zip(specs, reasons, strict=True)
@@ -66,7 +69,7 @@ def prepare(specs: Sequence[RunSpec], data_dir: Path | None) -> None:
     """
     for name, world in sorted({(spec.dataset, spec.world) for spec in specs}):
         dataset = datasets.load(name, "cpu", data_dir, world)
-        dataset.prepare(progress=True)
+        datasets.prepare(dataset)
         check_dataset(dataset)
         for first, *_ in group_by_shape([spec for spec in specs if (spec.dataset, spec.world) == (name, world)]):
             find_objection(first, dataset)

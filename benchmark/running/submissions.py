@@ -125,7 +125,7 @@ KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 NEEDED = ("who", "method", "paper", "dataset", "dataset_version")
 OF_WEIGHTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "method": (_is_text, TEXT),
-    "architecture": (ARCHITECTURES.__contains__, f"one of {', '.join(ARCHITECTURES)}"),
+    "architecture": (lambda value: _is_text(value) and value in ARCHITECTURES, f"one of {', '.join(ARCHITECTURES)}"),
     "latents": (
         lambda value: _is_whole(value) and 1 <= value <= MOST_LATENTS,
         f"a whole number from 1 to {MOST_LATENTS:,}",
@@ -217,6 +217,10 @@ def _find_files(folder: Path) -> tuple[dict[int, Path], dict[int, Path]]:
         dict(sorted((int(told[1] or -1), path) for path in paths if (told := name.fullmatch(path.name))))
         for name in FILES.values()
     )
+    alike = [path.name for path in paths if path.name.lower().startswith((*FILES,))]
+    if odd := {*alike} - {path.name for path in (*codes.values(), *weights.values())}:
+        takes = "codes.npz, codes-0.npz, codes-1.npz and so on, and encoder.safetensors likewise"
+        raise UsageError(one_line(f"{folder} holds {min(odd)!r}, which is not looked at; call files {takes}."))
     return codes, weights
 
 

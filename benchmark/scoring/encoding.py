@@ -21,7 +21,8 @@ from benchmark.storage.store import RunFolder
 from benchmark.training.harness import flatten_terms, stream
 from benchmark.training.pack import callable_networks
 from methods.base import Method
-from metrics import Table, Values
+from metrics import REGISTRY, TAKEN_BY_TABLES, Table, Values
+from metrics.base import GREATEST_CODE
 from metrics.grouping import Groups, reduce_groups
 
 ENCODE_BATCH = 256
@@ -131,33 +132,39 @@ def encode_table(method: Method, networks: nn.ModuleDict, dataset: FactorDataset
     return as_table(represent(method, networks, dataset, rows), dataset, rows)
 
 
-def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table | None:
+def read_table(folder: RunFolder, data_dir: Path | None = None) -> Table:
     """Codes of a run's scored rows as they are stored, rounded, with their factors.
 
-    None where it keeps none, or where the data that tell the factors are not there as they were.
+    Raises:
+        UsageError: it keeps none, they are damaged, or the data that tell the factors are not there as they were.
     """
+    if not folder.keeps_codes:
+        raise UsageError("no codes are kept")
     stored, scores = folder.read_arrays("codes.npz"), folder.read_json("scores.json")
+    if not stored or not scores.get("rows"):
+        raise UsageError(f"{'scores.json' if stored else 'codes.npz'} is damaged")
     dataset = load_again(folder, data_dir)
-    if not (stored and scores.get("rows") and dataset):
-        return None
     first, rows = scores["rows"]["train"], stored["rows"]
     if not first < len(rows) or rows.max() >= len(dataset):
-        return None
+        raise UsageError("codes.npz is of other rows than scores.json")
     return as_table(stored["codes"].astype(np.float32), dataset, Rows(rows[:first], rows[first:]))
 
 
-def load_again(folder: RunFolder, data_dir: Path | None) -> FactorDataset | None:
-    """A run's data set, in its world, for the factors of its images; None where they cannot be told any more.
+def load_again(folder: RunFolder, data_dir: Path | None) -> FactorDataset:
+    """A run's data set, in its world, for the factors of its images.
 
     On a grid they follow from the index, wherever images come from; a table is that of the source.
+
+    Raises:
+        UsageError: they cannot be told any more.
     """
     spec = folder.read_json("spec.json")
-    try:
-        dataset = datasets.load(str(spec.get("dataset")), "cpu", data_dir, spec.get("world", ""))
-    except UsageError:
-        return None
-    same = dataset.source == spec["source"]
-    return dataset if same or (dataset.table is None and not spec["source"].startswith(OWN)) else None
+    if not spec:
+        raise UsageError("spec.json is damaged")
+    dataset = datasets.load(str(spec.get("dataset")), "cpu", data_dir, spec.get("world", ""))
+    if dataset.source != spec["source"] and (dataset.table is not None or spec["source"].startswith(OWN)):
+        raise UsageError("the data are not there as they were")
+    return dataset
 
 
 def encode_probe(method: Method, networks: nn.ModuleDict, dataset: FactorDataset) -> np.ndarray:
@@ -257,4 +264,16 @@ def measure(
         for name, term in method.measure(called, dataset.at(places), noise).items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(places)
     means = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
-    return (means[0] if means else {}) | method.report(dict(networks), spec.resolve_hyperparameters())
+    measures = (means[0] if means else {}) | method.report(dict(networks), spec.resolve_hyperparameters())
+    refuse_odd_measures(method, measures)
+    return measures
+
+
+def refuse_odd_measures(method: Method, measures: Mapping[str, Any]) -> None:
+    """Raise ValueError where what a method measures and reports cannot stand in the tables beside scores."""
+    for name, value in measures.items():
+        taken = name in REGISTRY and REGISTRY[name].function.__module__.startswith("metrics.")
+        if taken or not name.isidentifier() or TAKEN_BY_TABLES.fullmatch(name):
+            raise ValueError(f"{method.name} measures {name!r}, which is no name or a metric's; call it otherwise.")
+        if not isinstance(value, float | int) or not abs(value) <= GREATEST_CODE:
+            raise ValueError(f"{method.name} measures {value!r} for {name!r}, where a finite number is needed.")

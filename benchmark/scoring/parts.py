@@ -82,8 +82,6 @@ def read_tables(folder: RunFolder, data_dir: Path | None = None) -> dict[str, Ta
     if not names:
         return {}
     dataset = load_again(folder, data_dir)
-    if dataset is None:
-        return {}
     parts = {}
     for part in names:
         stored = folder.read_arrays(codes_file(part))

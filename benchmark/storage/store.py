@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from benchmark.errors import DamagedError
+from benchmark.spec import digest
 from benchmark.storage.shapes import are_sound_arrays, is_sound_history, is_sound_object
 from benchmark.training.checkpoint import Checkpoint
 
@@ -84,6 +86,11 @@ class RunFolder:
     def keeps_codes(self) -> bool:
         """Whether the codes of its scored rows are stored."""
         return (self.path / "codes.npz").is_file()
+
+    @property
+    def identified(self) -> bool:
+        """Whether the folder says what the run is."""
+        return bool(self.read_json("spec.json"))
 
     @property
     def finished(self) -> bool:
@@ -259,8 +266,35 @@ def run_folder(out: Path, run_id: str) -> RunFolder:
 
 
 def stored_runs(out: Path) -> Iterator[RunFolder]:
-    """The folders of all runs under the output folder, by name."""
+    """The folders of all runs under the output folder, by name, each run once."""
+    copied = find_copies(out)
+    return (folder for folder in _folders(out) if folder.path.name not in copied)
+
+
+def find_copies(out: Path) -> dict[str, str]:
+    """The folders that hold a run which another folder holds, each with the one that stays: that of its own name."""
+    held = defaultdict(list)
+    for folder in _folders(out):
+        if spec := folder.read_json("spec.json"):
+            held[json.dumps(spec, sort_keys=True)].append(folder.path.name)
+    copies: dict[str, str] = {}
+    for text, names in held.items():
+        if len(names) > 1:
+            own = next((name for name in names if name.endswith(_digest(text))), names[0])
+            copies |= {name: own for name in names if name != own}
+    return copies
+
+
+def _digest(text: str) -> str:
+    """What ends the name of a run of that specification."""
+    try:
+        return digest(json.loads(text))
+    except ValueError:  # a number that JSON has not
+        return ""
+
+
+def _folders(out: Path) -> Iterator[RunFolder]:
     folders = (out / RUNS).iterdir() if (out / RUNS).is_dir() else iter(())
     for path in sorted(folders):
-        if path.name.isprintable() and (path / "spec.json").is_file():
+        if path.name.isprintable() and any((path / name).is_file() for name in ("spec.json", "scores.json")):
             yield RunFolder(path)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.datasets.base import FactorDataset
+from benchmark.datasets.contract import OUT_OF_MEMORY
 from benchmark.datasets.populations import population_of
-from benchmark.errors import DamagedError, UsageError
+from benchmark.errors import DamagedError, UsageError, blaming, one_line
 from benchmark.spec import RunSpec
 from benchmark.training.capture import Captured
 from benchmark.training.checkpoint import Checkpoint
@@ -67,16 +68,30 @@ def stream(seed: int, purpose: str) -> int:
 def make_method(spec: RunSpec, dataset: FactorDataset) -> Method:
     """The run's method, for images and factors as the data set's."""
     protocol = spec.protocol
-    return spec.method_class(
-        image_shape=dataset.image_shape,
-        latents=protocol.latents,
-        architecture=protocol.architecture,
-        factor_sizes=dataset.factor_sizes,
-        images=len(dataset),
-        likelihood=protocol.likelihood,
-        steps=protocol.steps,
-        structure=structure_of(spec.resolve_hyperparameters()),
-    )
+    with blaming_method(spec):
+        return spec.method_class(
+            image_shape=dataset.image_shape,
+            latents=protocol.latents,
+            architecture=protocol.architecture,
+            factor_sizes=dataset.factor_sizes,
+            images=len(dataset),
+            likelihood=protocol.likelihood,
+            steps=protocol.steps,
+            structure=structure_of(spec.resolve_hyperparameters()),
+        )
+
+
+@contextmanager
+def blaming_method(spec: RunSpec) -> Iterator[None]:
+    """Tell in one sentence whatever the run's method raises in the block."""
+    where = f"{spec.method} on {spec.dataset}"
+    try:
+        with blaming(f"{where}: it breaks", ValueError, *OUT_OF_MEMORY):
+            yield
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(one_line(f"{where}: {str(error).rstrip('.')}.")) from error
 
 
 def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]:
@@ -88,10 +103,8 @@ def build(spec: RunSpec, dataset: FactorDataset) -> tuple[Method, nn.ModuleDict]
     method = make_method(spec, dataset)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stream(spec.seed, "init"))
-        try:
+        with blaming_method(spec):
             networks = nn.ModuleDict(method.build())
-        except ValueError as error:
-            raise UsageError(f"{spec.method} on {spec.dataset}: {str(error).rstrip('.')}.") from error
     for network in networks.values():
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return method, networks
@@ -104,10 +117,11 @@ def find_objection(spec: RunSpec, dataset: FactorDataset) -> str:
         UsageError: its networks do not take such images, or there is no optimiser as its players ask for.
     """
     method, networks = build(spec, dataset)
-    for player in method.players().values():
-        parameters = [value for name in player.networks for value in networks[name].parameters()]
-        make_optimiser(player.optimiser or spec.protocol.optimiser, parameters)
-    return objection_to(method, dataset)
+    with blaming_method(spec):
+        for player in method.players().values():
+            parameters = [value for name in player.networks for value in networks[name].parameters()]
+            make_optimiser(player.optimiser or spec.protocol.optimiser, parameters)
+        return objection_to(method, dataset)
 
 
 def objection_to(method: Method, dataset: FactorDataset) -> str:

@@ -105,6 +105,7 @@ def test_groups_are_read():
         ("z0,shape", ["\x1b[31m,2"], r"z0 is '\x1b[31m' in line 2"),
         ("z0,shape,split", ["1,2,valid"], "split is 'valid' in line 2, where train or test is needed."),
         ("z0,shape", ["nan,1"] * 9, "codes holds nan"),
+        ("z0;z1;shape", ["1;2;3"], "has ';' between its columns, where commas are needed."),
         ("z0,shape", [], "has no row below its header; a header and rows are needed."),
         ("z0,shape", ["1,0.5", "2,1"] * 9, "factors holds fractions"),
     ],
@@ -123,6 +124,15 @@ def _answer(capsys, *words):
     assert printed.out == ""
     assert printed.err.count("\n") == 1
     return printed.err
+
+
+def test_arrays_that_nobody_reads_are_told(tmp_path, capsys):
+    path = tmp_path / "codes.npz"
+    np.savez(path, codes=CODES, factors=FACTORS, Codes_test=CODES)
+    assert main(["score", str(path), "--metrics", "mig"]) == 0
+    told = capsys.readouterr().err
+    assert "warning: " in told
+    assert "arrays Codes_test are left out; those that are read are codes, factors, codes_test" in told
 
 
 def test_files_that_do_not_go_together(tmp_path, capsys):

@@ -292,6 +292,20 @@ class Climbing(Tiny):
         return terms | {"loss": ascent}
 
 
+class Misnamed(Tiny):
+    """What it reports has a metric's name. Reference: none."""
+
+    def report(self, networks, hyperparameters):
+        return {"mig": 0.5}
+
+
+class Endless(Tiny):
+    """What it measures is infinite. Reference: none."""
+
+    def measure(self, networks, images, noise):
+        return {"price": images.mean().log() * torch.inf}
+
+
 BROKEN = {
     Undocumented: "documented",
     NoReference: "documented",
@@ -317,6 +331,8 @@ BROKEN = {
     Sampling: "encode_deterministic",
     Batchwise: "encode_one_by_one",
     Logits: "decode",
+    Misnamed: "measures",
+    Endless: "measures",
     Forgetful: "state_round_trip",
     Idleness: "hyperparameters_matter",
     Deciding: "trains_in_a_pack",

@@ -30,7 +30,8 @@ def _everything_under(folder):
 
 
 def test_the_main_job_end_to_end(out, capsys):
-    command = ["--methods", "betavae", "--betas", "1,4", *MINI, "--seeds", "0-1", "--metrics", SOME, "--out", str(out)]
+    command = ["--methods", "betavae", "--betas", "1,4", *MINI[:4], "--seeds", "0-1", "--jobs", "1"]
+    command += ["--metrics", SOME, "--out", str(out)]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "4 runs, 4 to do" in printed.err
@@ -115,9 +116,19 @@ def test_the_main_job_end_to_end(out, capsys):
         ("list method", "did you mean 'methods'?"),
         ("list methods metricz", "did you mean 'metrics'?"),
         ("--config none.toml", "cannot read none.toml"),
-        ("--data-dir /nowhere", "/nowhere holds no dsprites_ndarray"),
+        ("--data-dir .", ". holds no dsprites_ndarray"),
         ("leaderboard --out /nowhere", "/nowhere/runs holds no runs"),
         ("leaderboard --steps 3", "unknown option '--steps'"),
+        ("leaderboard --out a --out b", "--out is given twice; give it once."),
+        ("--methods vae --methods betavae", "--methods is given twice"),
+        ("--set betavae.beta=1 --set betavae.beta=4", "betavae.beta is set twice; give its values once"),
+        ("--betas 1 --set betavae.beta=4", "betavae.beta is set twice, by --betas and by --set"),
+        ("score x.npz --set vae.beta=1", "--set says vae.beta, and nothing is trained here"),
+        ("score-stored x --set betavae.beta=1", "--set says betavae.beta, and nothing is trained here"),
+        ("score x.npz --bin-factors 1001", "bin-factors is '1001'; it takes a whole number from 2 to 1,000"),
+        ("list datasets --data-dir nowhere", "unknown option '--data-dir'"),
+        ("--data-dir nowhere", "data-dir is 'nowhere', where there is no folder"),
+        ("check-data dsprites_mini --data-dir nowhere", "data-dir is 'nowhere', where there is no folder"),
     ],
 )
 def test_bad_usage_is_one_sentence(command, message, tmp_path, capsys, monkeypatch):
@@ -168,6 +179,21 @@ def test_checks_are_made_on_the_device_that_is_named(capsys, monkeypatch):
     assert "device is 'gpu'; choose from auto, cpu, cuda." in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_figures")
+def test_runs_that_are_damaged_or_copied_are_told(out, capsys):
+    shutil.copytree(GOLDEN / "runs", out / "runs")
+    first, second, third, *_ = sorted((out / "runs").iterdir())
+    (first / "spec.json").write_text("{")
+    (second / "status.json").write_text("")
+    shutil.copytree(third, out / "runs" / "a copy")
+    assert main(["leaderboard", "--out", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert f"warning: {first.name} is damaged and in no table: its spec.json cannot be read.\n" in told
+    assert f"warning: {second.name} is damaged and in no table: its status.json cannot be read.\n" in told
+    assert f"warning: a copy is damaged and in no table: it is a copy of {third.name}.\n" in told
+    assert told.count("\n") == 3
+
+
 def test_unwritable_output(tmp_path, capsys):
     (tmp_path / "file").write_text("kept")
     assert main([*MINI, "--out", str(tmp_path / "file")]) == 2
@@ -182,6 +208,13 @@ def test_damaged_published_file_writes_nothing(out, tmp_path, capsys):
     assert main(["--data-dir", str(data), "--out", str(out)]) == 2
     assert "damaged or not the published dSprites" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_all_methods_are_all_beside_others_too(out, capsys):
+    assert main(["--methods", "all,betavae", "--seeds", "0", "--dry-run", "--out", str(out)]) == 0
+    several = capsys.readouterr().out
+    assert main(["--methods", "all", "--seeds", "0", "--dry-run", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == several
 
 
 def test_dry_run_writes_nothing(out, capsys):
@@ -272,6 +305,10 @@ def test_config_file(tmp_path, capsys):
         ("[set]\nbetavae.beta = {}", "betavae.beta in"),
         ("metrics = []", "metrics is ''"),
         ("betas = 1e300", "at most 1e+30"),
+        ("out = ['a', 'b']", "it takes one value"),
+        ("steps = [3, 4]", "it takes one value"),
+        ('hold-out = "size=1"\nhold_out = "size=2"', "says hold_out twice"),
+        ('[set]\n"betavae.beta" = 1\nbetavae.beta = 4', "betavae.beta is set twice"),
     ],
 )
 def test_bad_config_files(tmp_path, capsys, text, message):
@@ -286,8 +323,7 @@ def test_list(capsys):
     printed = capsys.readouterr().out
     for word in ("betavae", "beta_vae_score", "dsprites_mini", "higgins2017", "1, 2, 4, 6, 8, 16"):
         assert word in printed
-    with pytest.raises(SystemExit):
-        main(["list", "--help"])
+    assert main(["list", "--help"]) == 0
     assert "usage" in capsys.readouterr().out
     assert main(["list", "presets"]) == 0
     assert "betavae" not in capsys.readouterr().out
@@ -305,9 +341,7 @@ def test_front_door_and_progress_lines(tmp_path, monkeypatch):
 
 
 def test_help(capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(["--help"])
-    assert caught.value.code == 0
+    assert main(["--help"]) == 0
     assert "--betas" in capsys.readouterr().out
 
 

@@ -54,9 +54,9 @@ def test_continuous_factors_are_binned_where_asked(tmp_path, capsys):
     assert main(["score", path, "--metrics", "mig"]) == 2
     assert "takes 600 values in 600 training rows" in capsys.readouterr().err
     assert main(["score", path, "--bin-factors", "1"]) == 2
-    assert "bin-factors is '1'; it takes a whole number from 2" in capsys.readouterr().err
+    assert "bin-factors is '1'; it takes a whole number from 2 to 1,000" in capsys.readouterr().err
     assert main(["score", path, "--bin-factors", "1001"]) == 2
-    assert "bin_factors is 1001" in capsys.readouterr().err
+    assert "bin-factors is '1001'; it takes a whole number from 2 to 1,000" in capsys.readouterr().err
 
 
 def test_test_rows_of_values_never_trained_on_are_told(tmp_path, capsys):

@@ -313,7 +313,8 @@ def test_old_codes_are_not_scored_against_other_data(tmp_path, monkeypatch, caps
             assert cli.main(options.split()) == 0
         before = Path("results/runs.csv").read_bytes()
         assert cli.main(["score-stored", "results", "--data-dir", ".", "--metrics", "mig,sap", "--jobs", "1"]) == 0
-        assert ("2 runs stay as they are, as their data are not there as they were" in capsys.readouterr().err) == turn
+        told = "runs that stay as they are: 2 (the data are not there as they were)"
+        assert (told in capsys.readouterr().err) == turn
         assert (Path("results/runs.csv").read_bytes() == before) == turn
         for scores in Path("results/runs").glob("*/scores.json"):  # so that something is to be scored again
             stored = json.loads(scores.read_text())

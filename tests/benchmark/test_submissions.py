@@ -367,6 +367,8 @@ def test_odd_specifications_are_one_sentence(send, codes, tmp_path, capsys, said
         ({"codes": np.full((384, 2), np.nan)}, "codes holds nan or infinity."),
         ({"codes": np.full((384, 2), 1e300)}, "codes holds numbers as large as 1e+300"),
         ({"codes": np.array([{}] * 384, dtype=object)}, "as an npz file of plain arrays ("),
+        ({"codes": np.zeros((384, 2)), "codes-01": np.zeros((384, 2))}, "'codes-01.npz', which is not looked at"),
+        ({"Codes": np.zeros((384, 2))}, "'Codes.npz', which is not looked at; call files codes.npz, codes-0.npz"),
         (
             {"codes": np.zeros((384, 2)), "codes-1": np.zeros((384, 2))},
             "holds both codes.npz and codes-1.npz; number all",
@@ -404,6 +406,7 @@ def test_weights_that_are_others_are_one_sentence(send, model, codes, tmp_path, 
         spoilt["encoder"][-1].bias[0] = float("nan")
     assert "encoder.safetensors gives codes that are not finite" in told(saved=spoilt, weights=WEIGHTS)
     assert "gives 10 codes, and there are 9 in the file of codes." in told(codes[:, :9], weights=WEIGHTS)
+    assert "architecture is ['vae']; it takes one of" in told(weights=WEIGHTS | {"architecture": ["vae"]})
     assert "holds no weights of betavae (" in told(weights=WEIGHTS | {"latents": 9})
     assert "holds no weights of betavae (" in told(weights=WEIGHTS | {"architecture": "locatello2019"})
     assert "holds no weights of pixels (" in told(weights=WEIGHTS | {"method": "pixels"})
@@ -482,6 +485,7 @@ def test_rows_are_written(tmp_path, capsys):
         (["dsprites_mini", "--to", "."], "--to is ., which is a folder; name a file in it, such as rows.npz."),
         (["dsprites_mini", "--to", ""], "to is '', which is no path"),
         (["dsprites_mini", "--to", "file/rows.npz"], "cannot write to"),
+        (["dsprites_mini", "--to", "file"], "cannot read file as an npz file"),
         (["cars3d", "--to", "rows.npz", "--images"], "data set cars3d is read from"),
     ],
 )

@@ -305,6 +305,80 @@ def test_a_name_is_registered_once():
         register(version=1, chance="0", ceiling="1", reference="none")(mig)
 
 
+@pytest.mark.parametrize("name", ["rank", "mig_rank", "next", "mig_next", "udr", "generalisation"])
+def test_a_name_of_the_tables_is_refused(name):
+    def found(table, rng):
+        return {"score": 0.0}
+
+    found.__name__ = name
+    with pytest.raises(ValueError, match=f"{name}' would be called like a column"):
+        register(version=1, chance="0", ceiling="1", reference="none")(found)
+    assert name not in REGISTRY
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"names": ("total",)}, "names total"),
+        ({"columns": ("score", "spread")}, "columns score, spread"),
+        ({"range": (1, 0)}, "range from 1 to 0"),
+        ({"chance": 0.5}, "declares 0.5"),
+    ],
+)
+def test_a_declaration_goes_together(told, message):
+    def found(table, rng):
+        return {"score": 0.0}
+
+    with pytest.raises(ValueError, match=message):
+        register(**{"version": 1, "chance": "0", "ceiling": "1", "reference": "none"} | told)(found)
+    with pytest.raises(ValueError, match="written with def"):
+        register(version=1, chance="0", ceiling="1", reference="none")(lambda table, rng: {"score": 0.0})
+
+
+# What a metric gives
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (3, "gave int, where numbers by their names"),
+        ({}, "gave None for 'score'"),
+        ({"total": 1.0}, "gave None for 'score'"),
+        ({"score": 1.1}, "gave 1.1 for 'score'; it declares 0 to 1"),
+        ({"score": 0.5 + 0j}, r"gave \(0.5\+0j\) for 'score', where a finite number"),
+        ({"score": "0.5"}, "gave '0.5' for 'score'"),
+        ({"score": np.full(2, 0.5)}, "where a finite number"),
+        ({"score": 0.5, "more": float("nan")}, "gave nan for 'more'"),
+        ({"score": 0.5, "more": 10**400}, "for 'more', where a finite number"),
+        ({"score": 0.5, 3: 1.0}, "numbers by their names"),
+    ],
+)
+def test_what_is_no_value_is_told(given, message):
+    metric = replace(REGISTRY["mig"], function=lambda table, rng: given)
+    with pytest.raises(ValueError, match=message):
+        metric.score(Table(GOOD, GOOD), 0)
+
+
+def test_values_are_plain_numbers():
+    given = {"score": np.float32(0.5), "more": np.int64(3), "one": np.array(2.0), "true": np.True_}
+    values = replace(REGISTRY["mig"], function=lambda table, rng: given).score(Table(GOOD, GOOD), 0)
+    assert values == {"score": 0.5, "more": 3.0, "one": 2.0, "true": 1.0}
+    assert {type(value) for value in values.values()} == {float}
+
+
+def test_a_metric_cannot_change_what_the_next_one_is_given():
+    def centred(table, rng):
+        table.codes[:] -= table.codes.mean(0)
+        return {"score": 0.5}
+
+    table = Table(GOOD, GOOD)
+    with pytest.raises(ValueError, match="read-only"):
+        replace(REGISTRY["mig"], function=centred).score(table, 0)
+    for array in (table.codes, table.codes_test, table.factors, table.factors_test):
+        assert not array.flags.writeable
+    assert GOOD.flags.writeable
+
+
 # What suits a metric
 
 

@@ -264,6 +264,14 @@ def test_wrong_tables_are_refused(kind, data, refused):
     refused(lambda: _load(data), f"factors.csv.*({told})")
 
 
+def test_a_mistyped_number_makes_no_texts_of_the_others(data, refused):
+    folder = _write(data)
+    _table(folder)
+    told = (folder / "factors.csv").read_text(encoding="utf-8-sig")
+    (folder / "factors.csv").write_text(told.replace("\n10,", "\n1o,", 1))
+    refused(lambda: _load(data), "factors.csv.*size is '1o' in one row and a number in another; write numbers or names")
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b"PK\x03\x04"])
 def test_tables_that_are_no_text_are_refused(content, data, refused):
     (_write(data) / "factors.csv").write_bytes(content)
@@ -343,3 +351,6 @@ def test_a_name_that_is_registered_is_not_ones_own(data):
     np.savez(data / "mine.npz", images=IMAGES)
     with pytest.raises(UsageError, match="did you mean 'mine'"):
         datasets.load("mina", data_dir=data)
+    np.savez(data / "My-Data.npz", images=IMAGES)
+    with pytest.raises(UsageError, match=r"holds 'My-Data', and a data set's name is of small letters.*rename it"):
+        datasets.load("My-Data", data_dir=data)

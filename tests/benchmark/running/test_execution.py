@@ -1,7 +1,9 @@
 """Packs carried out in this process, and spread over several: nothing that is stored depends on which."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +88,18 @@ def test_a_run_is_trained_once(finished, monkeypatch):
     assert _execute(workplace).finished
 
 
+@pytest.mark.parametrize("name", ["spec.json", "scores.json", "status.json"])
+def test_a_run_whose_files_are_damaged_is_made_whole_without_training(finished, tmp_path, monkeypatch, name):
+    folder = Path(shutil.copytree(finished, tmp_path / "out")) / "runs" / SPECS[0].run_id
+    sound = (folder / name).read_bytes()
+    (folder / name).write_bytes(sound[:20])
+    monkeypatch.setattr(execution, "train_pack", None)
+    workplace = Workplace(tmp_path / "out", device="cpu", metrics=METRICS)
+    assert not is_done(SPECS[0], workplace)
+    assert _execute(workplace).finished
+    assert (folder / name).read_bytes() == sound
+
+
 def test_a_new_metric_scores_without_training(finished, tmp_path, monkeypatch):
     assert _execute(Workplace(tmp_path, device="cpu", metrics=["mig"])).finished
     folder = run_folder(tmp_path, SPECS[0].run_id)
@@ -100,7 +114,7 @@ def test_a_new_metric_scores_without_training(finished, tmp_path, monkeypatch):
 def test_a_new_version_of_a_metric_is_scored_again(tmp_path, monkeypatch):
     workplace = Workplace(tmp_path, device="cpu", metrics=["probe"])
     for version in (1, 2):
-        probe = Metric("probe", lambda *_, v=version: {"score": v}, version, (0, 1), True, "", "", "", ("score",))
+        probe = Metric("probe", lambda *_, v=version: {"score": v}, version, (0, 2), True, "", "", "", ("score",))
         monkeypatch.setitem(metrics.REGISTRY, "probe", probe)
         assert not is_done(SPECS[0], workplace)
         _execute(workplace)

@@ -8,6 +8,7 @@ import pytest
 
 import metrics
 from benchmark.cli import main
+from benchmark.errors import UsageError
 from benchmark.running import execution
 from benchmark.storage.store import RunFolder, run_folder, stored_runs
 
@@ -86,7 +87,7 @@ def test_a_new_metric_is_scored_without_training(archived, monkeypatch, capsys):
     assert main(["score-stored", str(archived), "--metrics", "mig,irs"]) == 0
     printed = capsys.readouterr()
     assert "4 runs to score" in printed.err
-    assert "2 runs keep no codes and stay as they are" in printed.err
+    assert "runs that stay as they are: 2 (no codes are kept)" in printed.err
     scored = {folder.path.name: set(folder.read_json("scores.json")["metrics"]) for folder in stored_runs(archived)}
     assert sum("irs" in own for own in scored.values()) == 4
     assert all({"mig", "beta_vae_score"} <= own for own in scored.values())
@@ -120,7 +121,11 @@ def test_damaged_codes_are_none(tmp_path, arrays, kept):
     finished = next(folder for folder in stored_runs(GOLDEN) if folder.finished)
     folder = RunFolder(Path(shutil.copytree(finished.path, tmp_path / finished.path.name)))
     folder.write_arrays("codes.npz", arrays)
-    assert (execution.read_encoded(folder, None) is not None) is kept
+    if kept:
+        assert execution.read_encoded(folder, None).table.codes.shape[1] == 2
+    else:
+        with pytest.raises(UsageError, match=r"codes\.npz is"):
+            execution.read_encoded(folder, None)
 
 
 def test_codes_of_any_size_are_kept(tmp_path):
@@ -149,6 +154,9 @@ def test_codes_that_hardly_move_do_not_seem_quantised(tmp_path, deviation, kind)
         (["archive", "--to", "{new}"], "holds no runs"),
         (["archive", "--out", "{out}"], "--to"),
         (["archive", "--out", "{out}", "--to", "{out}"], "name another folder"),
+        (["archive", "--out", "{out}", "--to", "{out}/runs"], "where the runs already are"),
+        (["archive", "--out", "{out}", "--to", "{out}/runs/deeper"], "where the runs already are"),
+        (["archive", "--out", "{out}", "--to", ""], "to is ''"),
         (["archive", "--out", "{out}", "--to", "{new}", "--codes", "-1"], "codes is '-1'"),
         (["archive", "--out", "{out}", "--to", "{new}", "--pictures", "x"], "pictures is 'x'"),
         (["score-stored", "{new}"], "holds no runs"),

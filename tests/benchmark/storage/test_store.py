@@ -14,8 +14,11 @@ from torch import nn
 from benchmark.datasets import cache
 from benchmark.report.leaderboard import write_tables
 from benchmark.scoring.pictures import save_picture
-from benchmark.storage.store import RunFolder, run_folder, stored_runs, tables_lock, write_atomically
+from benchmark.spec import name_run
+from benchmark.storage.store import RunFolder, find_copies, run_folder, stored_runs, tables_lock, write_atomically
 from benchmark.training.checkpoint import Checkpoint
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
 
 def test_write_replaces_whole_files(tmp_path):
@@ -161,6 +164,17 @@ def test_stored_runs_are_those_with_a_specification(tmp_path):
         run_folder(tmp_path, name).write_json("spec.json", {})
     run_folder(tmp_path, "c").write_json("status.json", {})
     assert [folder.path.name for folder in stored_runs(tmp_path)] == ["a", "b"]
+
+
+def test_a_run_is_stored_once_whatever_its_folder_is_called(tmp_path):
+    spec = json.loads((next((GOLDEN / "runs").iterdir()) / "spec.json").read_text())
+    own = name_run(spec)
+    for name in (own, f"{own} (copy)", "a copy", "another"):
+        run_folder(tmp_path, name).write_json("spec.json", spec if name != "another" else spec | {"seed": 9})
+    assert [folder.path.name for folder in stored_runs(tmp_path)] == ["another", own]
+    assert find_copies(tmp_path) == {f"{own} (copy)": own, "a copy": own}
+    (tmp_path / "runs" / own / "spec.json").unlink()
+    assert find_copies(tmp_path) == {f"{own} (copy)": "a copy"}
 
 
 def test_progress_comes_and_goes(tmp_path):

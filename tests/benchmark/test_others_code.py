@@ -1,0 +1,240 @@
+"""Whatever a user's own method, metric or data set does: one sentence that names it, and the rest goes on."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import methods
+from benchmark.cli import main
+from benchmark.plugins import load_plugins
+
+pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("plugins_anew", "without_figures")]
+ROOT = Path(__file__).parents[2]
+SWEEP = ["--datasets", "dsprites_mini", "--steps", "2", "--device", "cpu", "--jobs", "1", "--seeds", "0"]
+METHOD = '''
+import sys
+from dataclasses import dataclass
+from methods import register
+from methods.base import choice, hyperparameter
+from methods.vae import VAE
+
+@register("mine")
+class Mine(VAE):
+    """Mine. Reference: none."""
+
+    {body}
+'''
+METRIC = '''
+import sys
+import numpy as np
+from metrics import register
+
+@register(version=1, chance="0", ceiling="1", reference="none")
+def found(table, rng):
+    """What is found."""
+    {body}
+'''
+
+
+REPORT = "def report(self, networks, hyperparameters):\n        return "
+
+
+def _plugin(folder, text):
+    path = folder / "mine.py"
+    path.write_text(text)
+    return f"--plugin={path}"
+
+
+def _told(capsys):
+    """What was said of errors: one sentence a line."""
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return err
+
+
+# --- methods -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("from methods import register\n@register('mine')\nclass Mine:\n    pass", "builds on methods.base.Method"),
+        ("from methods import register\n@register('mine')\ndef mine():\n    pass", "builds on methods.base.Method"),
+        (METHOD.format(body="Hyperparameters = dict"), "Hyperparameters of mine is no dataclass"),
+        (METHOD.format(body="cost = 'dear'"), "cost of mine is 'dear'"),
+        (
+            METHOD.format(body="@dataclass(frozen=True)\n    class Hyperparameters:\n        gamma: float"),
+            "mine.gamma has no default",
+        ),
+        (
+            METHOD.format(
+                body="@dataclass(frozen=True)\n    class Hyperparameters:\n"
+                "        gamma: float = hyperparameter(1.0, 'a weight', grid=('many',))"
+            ),
+            "mine.gamma is 'many'; it takes a number",
+        ),
+        (
+            METHOD.format(
+                body="@dataclass(frozen=True)\n    class Hyperparameters:\n"
+                "        kind: str = choice('a', 'which', choices=('b', 'c'))"
+            ),
+            "mine.kind is 'a'; choose from b, c",
+        ),
+    ],
+)
+def test_what_is_no_method_is_left_out(tmp_path, text, reason):
+    (warning,) = load_plugins([Path(_plugin(tmp_path, text).partition("=")[2])])
+    assert reason in warning
+    assert "mine" not in methods.REGISTRY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def __init__(self, **given):\n        raise RuntimeError('not today')",
+        "def build(self):\n        raise RuntimeError('not today')",
+        "def players(self):\n        raise RuntimeError('not today')",
+        "def batches(self):\n        raise RuntimeError('not today')",
+        "def objection(self):\n        sys.exit('not today')",
+    ],
+)
+def test_a_method_that_breaks_is_refused_before_anything_is_trained(tmp_path, body, capsys):
+    plugin, out = _plugin(tmp_path, METHOD.format(body=body)), tmp_path / "out"
+    assert main([*SWEEP, "--methods", "mine,vae", "--metrics", "mig", plugin, "--out", str(out)]) == 2
+    told = _told(capsys)
+    assert "mine on dsprites_mini: it breaks" in told
+    assert "not today" in told
+    assert not (out / "runs").exists()
+    assert main(["check", "mine", plugin]) == 1
+    assert "not today" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            REPORT + "{'mig': 0.5}",
+            "measures 'mig', which is no name or a metric's",
+        ),
+        (
+            REPORT + "{'udr': 0.5}",
+            "measures 'udr', which is no name or a metric's",
+        ),
+        (
+            REPORT + "{'rank': 1}",
+            "measures 'rank', which is no name or a metric's",
+        ),
+        (REPORT + "{'my beta': 1}", "measures 'my beta', which is no name"),
+        (REPORT + "{'price': 1j}", "measures 1j for 'price'"),
+        (
+            REPORT + "{'price': float('inf')}",
+            "measures inf for 'price', where a finite number",
+        ),
+        (REPORT.replace("return ", "sys.exit(0)"), "it ended its process with exit code"),
+    ],
+)
+def test_what_a_method_measures_stands_under_its_own_names(tmp_path, body, reason, capsys):
+    plugin, out = _plugin(tmp_path, METHOD.format(body=body)), tmp_path / "out"
+    assert main([*SWEEP, "--methods", "mine,vae", "--metrics", "mig", plugin, "--out", str(out)]) == 1
+    assert reason in _told(capsys)
+    with (out / "runs.csv").open() as file:
+        states = {row["method"]: row["state"] for row in csv.DictReader(file)}
+    assert states == {"mine": "failed", "vae": "finished"}
+    assert main(["check", "mine", plugin]) == 1
+    assert ("SystemExit" if "process" in reason else reason) in " ".join(capsys.readouterr().out.split())
+
+
+# --- metrics -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return {'score': 1j}", "gave 1j for 'score'"),
+        ("return {'total': 1.0}", "gave None for 'score'"),
+        ("raise KeyError('key')", "KeyError: 'key'"),
+        ("sys.exit(0)", "SystemExit: 0"),
+        ("table.codes[:] = 0\n    return {'score': 0.5}", "read-only"),
+    ],
+)
+def test_a_metric_that_breaks_costs_its_own_score(tmp_path, body, reason, capsys):
+    plugin, out = _plugin(tmp_path, METRIC.format(body=body)), tmp_path / "out"
+    assert main([*SWEEP, "--methods", "vae", "--metrics", "found,mig", plugin, "--out", str(out)]) == 1
+    assert reason in _told(capsys)
+    with (out / "runs.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert {row["state"] for row in rows} == {"finished"}
+    assert "mig" in {row["metric"] for row in rows}
+    assert "found" not in {row["metric"] for row in rows}
+    rows = tmp_path / "rows.csv"
+    rows.write_text("z0,size\n" + "".join(f"{k % 3 + k / 100},{k % 3}\n" for k in range(60)))
+    assert main(["score", str(rows), "--metrics", "found,mig", plugin]) == 1
+    told = capsys.readouterr()
+    assert reason in told.err
+    assert "mig" in told.out
+
+
+def test_a_metric_that_needs_what_breaks_costs_its_own_score(tmp_path, capsys):
+    text = METRIC.format(body="return {'score': 0.5}").replace('reference="none"', 'reference="none", needs=len')
+    plugin, out = _plugin(tmp_path, text), tmp_path / "out"
+    assert main([*SWEEP, "--methods", "vae", "--metrics", "found,mig", plugin, "--out", str(out)]) == 1
+    assert "found: TypeError" in _told(capsys)
+    assert "mig" in (out / "runs.csv").read_text()
+
+
+def test_a_metric_called_like_a_measure_is_told(tmp_path, capsys):
+    text = METRIC.format(body="return {'score': 0.5}").replace("def found", "def reconstruction")
+    plugin, out = _plugin(tmp_path, text), tmp_path / "out"
+    assert main([*SWEEP, "--methods", "vae", "--metrics", "reconstruction,mig", plugin, "--out", str(out)]) == 1
+    assert "reconstruction: ValueError: its method measures something of that name" in _told(capsys)
+    assert (out / "runs.csv").read_text().count(",reconstruction,") == 1
+    # One that measures nothing is scored, and stands in the same table.
+    assert main([*SWEEP, "--methods", "vae,pca", "--metrics", "reconstruction", plugin, "--out", str(out)]) == 1
+    with (out / "leaderboard.csv").open() as file:
+        found = {row["method"]: row["reconstruction_mean"] for row in csv.DictReader(file)}
+    assert found == {"vae": "", "pca": "0.5"}
+
+
+# --- data sets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", ["raise KeyError('no')", "import sys; sys.exit(0)", "1 / 0"])
+def test_a_data_set_that_cannot_be_made_ready(tmp_path, body, capsys):
+    text = f"""
+from benchmark.datasets import register
+from benchmark.datasets.dsprites import dsprites_mini
+
+@register("again")
+def load_again(device, data_dir):
+    data = dsprites_mini(device, data_dir)
+    data.name = "again"
+    def prepare(progress=False):
+        {body}
+    data.prepare = prepare
+    return data
+"""
+    plugin = _plugin(tmp_path, text)
+    for command in ([*SWEEP, "--datasets=again", "--out", str(tmp_path / "out")], ["check-data", "again"]):
+        given = [word for word in command if word not in ("--datasets", "dsprites_mini")]
+        assert main([*given, plugin]) == 2
+        assert "error: data set 'again' cannot be made ready" in _told(capsys)
+
+
+# --- the process -------------------------------------------------------------------------------------
+
+
+def test_code_that_ends_the_process_is_no_success(tmp_path, capsys):
+    plugin = _plugin(tmp_path, METHOD.format(body="cost = property(lambda self: sys.exit(0))"))
+    assert main(["list", "methods", plugin]) == 0  # left out, and told
+    assert "cost of mine" in _told(capsys)
+
+
+def test_a_reader_that_has_seen_enough():
+    command = f"{sys.executable} {ROOT / 'run_benchmark.py'} list methods | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, timeout=100)
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
