@@ -377,9 +377,9 @@ def _panels(
     world = ""
     if block is not None:
         dataset, source, preset, steps, _ = block[BLOCK].iloc[0]
-        seeds = block["seed"].nunique()
+        seeds = story.how_many(block.groupby(CONFIGURED, observed=True)["seed"].nunique())
         dataset, _, world = dataset.partition(" ")
-        title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds} seed{'s' if seeds > 1 else ''}"
+        title += f" — {dataset} ({source}), {preset}, {steps:,} steps, {seeds}"
     told = figure.suptitle("\n".join(filter(None, (title, world))), y=1 - 0.3 / tall, va="center")
     if world:  # whose text may be longer than the figure is wide
         told.set_fontsize(TITLE_POINTS * min(1.0, across / (LETTER * max(len(title), len(world)))))

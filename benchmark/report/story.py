@@ -53,7 +53,7 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     above.tick_params(labelbottom=False)
     dataset, source, preset, steps = (block[name].iloc[0] for name in ("dataset", "source", "preset", "steps"))
     dataset, _, world = dataset.partition(" ")
-    told = f"{dataset} ({source}), {preset}: {steps:,} steps, {_how_many(summary['seeds'])}"
+    told = f"{dataset} ({source}), {preset}: {steps:,} steps, {how_many(summary['seeds'])}"
     figure.suptitle(f"What beta buys and what it costs — {method} on {told}", y=0.975)
     figure.text(0.5, 0.925, world, ha="center", va="center", size=11)
     figure.subplots_adjust(top=0.82 if world else 0.86, bottom=0.09)
@@ -83,7 +83,7 @@ def scored_by_beta(board: pd.DataFrame, scores: Iterable[str]) -> tuple[pd.DataF
     return rows.dropna(subset=[f"{name}_mean" for name in ("reconstruction", *names)]), names
 
 
-def _how_many(seeds: pd.Series) -> str:
+def how_many(seeds: pd.Series) -> str:
     """The least and greatest of those numbers: "3 to 10 seeds"."""
     least, most = seeds.min(), seeds.max()
     return f"{least} to {most} seeds" if least < most else f"{most} seed{'s' if most > 1 else ''}"
