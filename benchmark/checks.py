@@ -24,8 +24,8 @@ from benchmark import presets
 from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.datasets.trial import Result as Result
 from benchmark.datasets.trial import Skip
-from benchmark.errors import BROKEN, UsageError
-from benchmark.scoring.encoding import refuse_odd_measures
+from benchmark.errors import BROKEN, UsageError, describe
+from benchmark.scoring.encoding import read_report
 from benchmark.spec import RunSpec
 from benchmark.training.capture import has_failed
 from benchmark.training.checkpoint import Checkpoint
@@ -312,9 +312,8 @@ def measures(cls: type[Method]) -> None:
     with subject.trained() as networks:
         terms = subject.method.measure(networks, images, noise)
     told = flatten_terms({name: term[None] for name, term in terms.items()})
-    reported = subject.method.report(dict(subject.networks), subject.hyperparameters)
     try:
-        refuse_odd_measures(subject.method, (told[0] if told else {}) | reported)
+        read_report(subject.method, subject.networks, subject.hyperparameters, told[0] if told else {})
     except ValueError as error:
         raise AssertionError(str(error)) from error
 
@@ -539,7 +538,7 @@ def _try(check: Check, cls: type[Method]) -> Result:
     except (AssertionError, UsageError) as error:
         return Result(name, "failed", str(error))
     except BROKEN as error:
-        return Result(name, "failed", f"it raises {type(error).__name__}: {error}".splitlines()[0])
+        return Result(name, "failed", f"it raises {describe(error)}")
     return Result(name, "passed")
 
 

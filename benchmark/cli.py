@@ -5,6 +5,7 @@ What takes long to import is imported by a command when its options are read: he
 
 import json
 import os
+import select
 import sys
 import time
 import warnings
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -20,7 +21,7 @@ from rich.text import Text
 import methods
 from benchmark import datasets
 from benchmark.arrays import read_files, read_npz
-from benchmark.errors import BROKEN, UsageError, one_line, unknown
+from benchmark.errors import BROKEN, UsageError, describe, one_line, unknown
 from benchmark.options import (
     HelpShown,
     Parser,
@@ -77,7 +78,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a run failed, 2 bad usage, 130 interrupted."""
     with warnings.catch_warnings():
         warnings.showwarning = _tell_warning
-        return _answer(list(sys.argv[1:] if arguments is None else arguments))
+        try:
+            code = _answer(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            if not _has_no_reader(sys.stdout):
+                return _tell_refused(error)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+            return 1
+        return code
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Whether the stream is a pipe whose reader has seen enough."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):  # no file at all
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _tell_refused(error: OSError) -> int:
+    """Say what the system refused; returns the exit code."""
+    told = one_line(f"{error.strerror or error}: {error.filename or 'the disk'}")
+    print(f"error: {told}; what was stored is kept.", file=sys.stderr)
+    return 1
 
 
 def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -106,18 +132,18 @@ def _answer(given: list[str]) -> int:
         return dict(zip(COMMANDS, commands, strict=True))[command](given)
     except HelpShown:
         return 0
-    except BrokenPipeError:  # whoever read what is printed has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except UsageError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except SystemExit as error:
         print(f"error: code from outside called sys.exit({error.code!r}); what was stored is kept.", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        told = one_line(f"{error.strerror or error}: {error.filename or 'the disk'}")
-        print(f"error: {told}; what was stored is kept.", file=sys.stderr)
+        return _tell_refused(error)
+    except MemoryError as error:
+        print(f"error: {one_line(f'out of memory ({error})')}; what was stored is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"interrupted; {KEPT[command]}.", file=sys.stderr)
@@ -276,7 +302,7 @@ def _score_one(metric: "Metric", table: "Table", seed: int, values: dict[str, di
             return f"left out: {reason}", False
         values[metric.name] = metric.score(table, seed)
     except BROKEN as error:
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        told = str(error) if isinstance(error, ValueError) else describe(error)
         return f"could not score this: {told}", True
     return f"{values[metric.name]['score']:.4f}", False
 
@@ -315,10 +341,8 @@ def _archive(given: Sequence[str]) -> int:
     from benchmark.storage.store import RUNS
 
     out, to = _with_runs(options["out"]), read_out(options["to"], "to")
-    if to.resolve() in (out.resolve(), *(out / RUNS).resolve().parents) or (out / RUNS).resolve() in (
-        to.resolve(),
-        *to.resolve().parents,
-    ):
+    there = (out / RUNS).resolve()
+    if (to / RUNS).resolve() == there or to.resolve().is_relative_to(there):
         raise UsageError(f"--to is {options['to']}, where the runs already are; name another folder.")
     check_writable(to / RUNS)
     runs, size = archive_runs(out, to, options["codes"], options["pictures"])
@@ -491,7 +515,7 @@ def _submit(given: Sequence[str]) -> int:
 def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool = False) -> None:
     """Make tables and plots again, `every` score's too, and print the leaderboards of those blocks (None: of all)."""
     from benchmark.report import display
-    from benchmark.report.leaderboard import BLOCK, tell_damaged
+    from benchmark.report.leaderboard import BLOCK, tell_left_out
     from benchmark.report.printed import print_board
     from benchmark.report.regenerate import regenerate
 
@@ -499,7 +523,7 @@ def _write_and_print(out: Path, blocks: set[tuple[Any, ...]] | None, every: bool
     for keys, rows in board.groupby(BLOCK):
         if blocks is None or keys in blocks:
             print_board(_console(plain_width=_board_width()), keys, rows, tables["reliability"])
-    for told in tell_damaged(runs):
+    for told in tell_left_out(runs):
         print(f"warning: {one_line(told)}.", file=sys.stderr)
     for remark in display.remarks_on(sorted({dataset for dataset, *_ in blocks or board[BLOCK].to_numpy().tolist()})):
         print(one_line(remark))
@@ -522,4 +546,11 @@ def _board_width() -> int:
 def _console(stderr: bool = False, plain_width: int = PLAIN_WIDTH) -> Console:
     """A console as wide as the terminal, or so wide where there is none; text is what it says."""
     width = None if Console(stderr=stderr).is_terminal else plain_width
-    return Console(stderr=stderr, width=width, markup=False, emoji=False)
+    return _Console(stderr=stderr, width=width, markup=False, emoji=False)
+
+
+class _Console(Console):
+    """A console that does not end the process where nobody reads what it prints."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError

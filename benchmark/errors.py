@@ -26,6 +26,11 @@ def one_line(text: str) -> str:
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} ... {shown[-LONGEST // 2 :]}"
 
 
+def describe(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    return one_line(f"{type(error).__name__}: {error}".splitlines()[0])
+
+
 def reason_of(error: Exception) -> str:
     """What the system, or else the error, says of itself."""
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
@@ -43,7 +48,7 @@ def blaming(what: str, *spared: type[BaseException]) -> Iterator[None]:
     except BROKEN as error:
         if isinstance(error, (UsageError, *spared)):
             raise
-        raise UsageError(one_line(f"{what} ({type(error).__name__}: {error}).")) from error
+        raise UsageError(one_line(f"{what} ({describe(error)}).")) from error
 
 
 class DamagedError(RuntimeError):

@@ -299,8 +299,7 @@ def parse(parser: Parser, given: Sequence[str]) -> dict[str, Any]:
     config = values.pop("config", None)
     stored = {} if config is None else _read_config(read_path("config", config), set(vars(spoken)) - {"config"})
     options = DEFAULTS | stored | values
-    if "methods" not in vars(spoken):
-        _refuse_trained(options["set"])
+    options["trains"] = "methods" in vars(spoken)
     options |= {name: read(options[name]) for name, read in READERS.items() if options.get(name) is not None}
     if "dask_scheduler" in options and options["backend"] != "dask":
         raise UsageError("--dask-scheduler is given, but the backend is local; add --backend dask.")
@@ -417,6 +416,8 @@ def read_metrics(options: Mapping[str, Any], left_out: Collection[str] = ()) -> 
     for owner, name, text in _settings(options):
         if owner not in methods.names():
             settings.setdefault(owner, {})[name] = read_items(f"{owner}.{name}", text)
+        elif not options["trains"]:
+            raise UsageError(f"--set says {owner}.{name}, and nothing is trained here; it takes a metric's options.")
     for owner in settings:
         if owner not in names:
             raise UsageError(f"{owner} has options set, but is not among the metrics; add --metrics {owner}.")
@@ -443,13 +444,6 @@ def _read_settings(given: Sequence[str]) -> list[tuple[str, str, str]]:
     return settings
 
 
-def _refuse_trained(given: Sequence[str]) -> None:
-    """Raise UsageError where a command that trains nothing is told something of a method."""
-    for owner, name, _ in _read_settings(given):
-        if owner in methods.names():
-            raise UsageError(f"--set says {owner}.{name}, and nothing is trained here; it takes a metric's options.")
-
-
 def _settings(options: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The settings, each of a method or metric that there is."""
     import metrics
@@ -471,7 +465,7 @@ def _grids(options: Mapping[str, Any], names: Sequence[str]) -> dict[tuple[str, 
     for owner, name, values in _settings(options):
         if owner in methods.names():
             if (owner, name) in grids:
-                raise UsageError(f"{owner}.{name} is set twice, by --betas and by --set; give one of them.")
+                raise UsageError(f"{owner}.{name} is set twice, by betas and by set; give one of them.")
             grids[owner, name] = _values(f"{owner}.{name}", values)
     return grids
 

@@ -13,7 +13,7 @@ from typing import Any
 import methods
 import metrics
 from benchmark import datasets
-from benchmark.errors import BROKEN, UsageError
+from benchmark.errors import BROKEN, UsageError, describe
 from metrics.options import base_of
 
 GROUPS = tuple(f"disentanglement_benchmark.{kind}" for kind in ("methods", "metrics", "datasets"))
@@ -66,8 +66,7 @@ def _load(label: str, identity: str, load: Callable[[], object]) -> list[str]:
         _loaded.discard(identity)
         raise UsageError(f"plugin {label}: {error}.") from error
     except BROKEN as error:
-        reason = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
-        return [f"plugin {label} is left out, as it breaks: {reason}"]
+        return [f"plugin {label} is left out, as it breaks: {describe(error)}"]
     return []
 
 

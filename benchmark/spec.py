@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import methods
 from benchmark import datasets
-from benchmark.errors import UsageError, unknown
+from benchmark.errors import UsageError, blaming, unknown
 from benchmark.presets import PRESETS, Preset
 from methods.base import Method, hyperparameter_fields, hyperparameters_of, told_of
 
@@ -25,6 +25,7 @@ USUAL_LIKELIHOOD = "bernoulli"
 LEAST_VARIANCE = 1e-6  # of a Gaussian likelihood
 
 UNFIT = re.compile(r"[^A-Za-z0-9._+-]")  # for a file's name, anywhere
+DIGEST_LETTERS = 10  # that end a run's name
 MOST_LETTERS = 180  # of a file's name, before what tells it from others
 
 # How a run's scores are known: trained and scored here; of codes that somebody sent, scored here; of such codes that
@@ -92,7 +93,8 @@ class RunSpec:
         """The method's hyperparameters as its own frozen dataclass."""
         cls = self.method_class
         try:
-            return hyperparameters_of(cls, self.hyperparameters)
+            with blaming(f"{cls.name} refuses its hyperparameters", KeyError, ValueError):
+                return hyperparameters_of(cls, self.hyperparameters)
         except KeyError as error:
             raise _no_such_hyperparameter(cls, error.args[0]) from error
         except ValueError as error:
@@ -227,8 +229,8 @@ def protocol_digest(stored: Mapping[str, Any]) -> str:
 
 
 def digest(value: Any) -> str:
-    """The first ten characters of the SHA-256 of the value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:10]
+    """The first characters of the SHA-256 of the value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:DIGEST_LETTERS]
 
 
 def canonical_json(value: Any) -> str:

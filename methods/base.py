@@ -268,6 +268,10 @@ def refuse_no_method(cls: Any, name: str) -> None:
     """Raise ValueError where what is to be called so is no class of a method, or declares what no method can."""
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise ValueError(f"{name} is {cls!r}, where a class that builds on methods.base.Method is needed")
+    if not (isinstance(cls.version, int) and cls.version >= 1):
+        raise ValueError(f"version of {name} is {cls.version!r}; a whole number from 1 is needed")
+    if strange := [each for each in cls.checked_with if not hasattr(cls, each)]:
+        raise ValueError(f"checked_with of {name} names {strange[0]!r}, which the class has not")
     if not is_dataclass(cls.Hyperparameters):
         raise ValueError(f"Hyperparameters of {name} is no dataclass; write @dataclass(frozen=True) above it")
     if cls.cost is not None and not (_is_number(cls.cost) and cls.cost > 0):
@@ -279,6 +283,7 @@ def refuse_no_method(cls: Any, name: str) -> None:
             )
         for value in (each.default, *each.metadata.get("grid", ())):
             _checked(name, each, value)
+    cls.Hyperparameters()
 
 
 def told_of(hyperparameters: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Each registered function is also an attribute of this package: `metrics.mig(tabl
 import importlib
 import inspect
 import pkgutil
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,18 +15,18 @@ from numpy.typing import ArrayLike
 
 from metrics.base import WIDE, Metric, Table, Values
 from metrics.grouping import Groups
-from metrics.options import nearest, read_options, split_name
+from metrics.options import nearest, split_name
 
 __all__ = ["REGISTRY", "Metric", "Table", "Values", "find", "register", "score"]
 
 REGISTRY: dict[str, Metric] = {}
-# What tables call columns of their own, and the beginnings of those beside a metric's rank.
-TAKEN_BY_TABLES = re.compile(r"(\w*_)?(rank|next)|udr|generalisation")
+BESIDE = ("rank", "next")  # a metric's name, with which names of columns begin, as in mig_rank_low
+COLUMNS = ("udr", "generalisation", *BESIDE)  # what tables have beside the registered metrics
 Function = Callable[..., Values]
 
 
 class NameTakenError(ValueError):
-    """Another metric, or a table's column, has that name."""
+    """Another metric is registered under that name."""
 
 
 def register(
@@ -53,33 +52,21 @@ def register(
     """Register a function as the metric of its own name; `Metric` says what the arguments mean.
 
     Raises:
-        NameTakenError: the name is taken; the message says where or for what.
-        ValueError: what is declared does not go together.
+        NameTakenError: the name is taken; the message says where.
+        ValueError: it is a table's, or what is declared is not as it must be.
     """
 
     def add(function: Function) -> Function:
         name = function.__name__
         if not name.isidentifier():
             raise ValueError(f"a metric is a function with a name, written with def, not {name}")
-        if TAKEN_BY_TABLES.fullmatch(name):
-            raise NameTakenError(f"metric {name!r} would be called like a column of the tables; give it another name")
-        if strange := [told for told in (chance, ceiling, reference, cost) if not isinstance(told, str)]:
-            raise ValueError(f"metric {name!r} declares {strange[0]!r}; chance, ceiling, reference and cost are texts.")
-        if "score" not in names or not {*columns} <= {*names} or not range[0] < range[1]:
-            told = f"names {', '.join(names)}, columns {', '.join(columns)} and a range from {range[0]} to {range[1]}"
-            raise ValueError(
-                f"metric {name!r} declares {told}; names hold 'score' and all columns, and a range is a rising pair."
-            )
+        if is_a_columns(name):
+            raise ValueError(f"metric {name!r} would be called like a column of the tables; give it another name")
         if name in REGISTRY:
             taken = REGISTRY[name].function
             where = f"{taken.__module__} in {inspect.getsourcefile(taken)}"
             raise NameTakenError(f"metric {name!r} is registered already, by {where}")
-        for key, option in read_options(function).items():
-            try:
-                option.read(option.default)
-            except ValueError as error:
-                raise ValueError(f"{name}'s option {key} is {option.default!r} by default; {error}") from error
-        REGISTRY[name] = Metric(
+        metric = Metric(
             name=name,
             function=function,
             version=version,
@@ -100,9 +87,16 @@ def register(
             least_rows=least_rows,
             needs=needs,
         )
+        metric.refuse_odd()
+        REGISTRY[name] = metric
         return function
 
     return add
+
+
+def is_a_columns(name: str) -> bool:
+    """Whether tables call a column of their own so, or one beside a metric's."""
+    return name in COLUMNS or any(name == f"{metric}_{part}" for metric in REGISTRY for part in BESIDE)
 
 
 def find(name: str) -> Metric:

@@ -25,6 +25,13 @@ MOST_BINS = 1000
 ADVISED_BINS = 10
 ADVICE = f"bin_factors={ADVISED_BINS} (on the command line --bin-factors {ADVISED_BINS})"
 WIDE = 100  # codes: more are the images rather than a representation of them
+DECLARED: Mapping[type, tuple[str, ...]] = {  # what kind each attribute of a metric is
+    str: ("chance", "ceiling", "reference", "cost"),
+    int: ("version", "widest", "least_factors", "least_codes", "least_rows"),
+    bool: ("higher_is_better", "ranked"),
+    tuple: ("range", "names", "columns"),
+    Mapping: ("breaks",),
+}
 Values = dict[str, float]  # the headline number under "score", others by stable names
 
 
@@ -121,8 +128,16 @@ class Table:
         for k, name in enumerate(self.factor_names):
             if (self.factors[:, k] == self.factors[0, k]).all():
                 raise ValueError(f"factor {name!r} takes one value only in the training rows; leave it out.")
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """See that no metric changes what the next one is given."""
         for array in (self.codes, self.factors, self.codes_test, self.factors_test):
-            array.flags.writeable = False  # so that no metric changes what the next one is given
+            array.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._freeze()  # in another process, too
 
     @property
     def unseen(self) -> dict[str, int]:
@@ -280,6 +295,33 @@ class Metric:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", self.base or self.name)
 
+    def refuse_odd(self) -> None:
+        """Raise ValueError where what is declared is not as it must be, or does not go together."""
+        for kind, names in DECLARED.items():
+            for name in names:
+                value = getattr(self, name)
+                if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                    raise ValueError(
+                        f"metric {self.name!r} declares {name} {value!r}, where {kind.__name__} is needed."
+                    )
+        if not all(isinstance(end, int | float) for end in self.range):
+            raise ValueError(f"metric {self.name!r} declares range {self.range}, where numbers are needed.")
+        low, high = self.range if len(self.range) == 2 else (nan, nan)
+        if "score" not in self.names or not {*self.columns} <= {*self.names} or not low < high or self.version < 1:
+            told = f"version {self.version}, names {self.names}, columns {self.columns} and range {self.range}"
+            needed = "a version from 1, names that hold 'score' and all columns, and a range from low to high"
+            raise ValueError(f"metric {self.name!r} declares {told}, where {needed} are needed.")
+        for name, option in read_options(self.function).items():
+            try:
+                option.read(option.default)
+            except ValueError as error:
+                raise ValueError(f"{self.name}'s option {name} is {option.default!r} by default; {error}") from error
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it stands in this project, and in no plugin."""
+        return str(self.function.__module__).partition(".")[0] == __name__.partition(".")[0]
+
     @property
     def options(self) -> dict[str, Any]:
         """The function's keyword options with their defaults."""
@@ -325,7 +367,10 @@ class Metric:
             if count < least:
                 return f"{self.name} needs at least {least} {what}, and the table has {count}."
         scarce = self.least_factors and table.tell_scarce()
-        return scarce or (self.needs(table) if self.needs else "")
+        told = scarce or (self.needs(table) if self.needs else "")
+        if not isinstance(told, str):
+            raise ValueError(f"{self.name}'s needs gave {told!r}, where a sentence or an empty text is needed.")
+        return told
 
     def __call__(self, table: Table, rng: np.random.Generator, **options: Any) -> Values:
         """The function's values, plain numbers, the same with any number of threads.

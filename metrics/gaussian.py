@@ -101,7 +101,7 @@ def gaussian_wasserstein_correlation(table: Table, rng: np.random.Generator) -> 
 
 @register(
     version=1,
-    range=(0, math.log(20)),
+    range=(0, math.inf),
     higher_is_better=False,
     chance="0: independent noise is best; up to 19^2 / 2N more by sampling",
     ceiling="0, less is better; factors that are independent reach it",

@@ -37,6 +37,7 @@ class About:
     publisher: str = ""
 
 
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 FOLDER = Folder(__name__)
 REGISTRY: dict[str, Loader]
 VERSIONS: dict[str, int]
@@ -55,11 +56,15 @@ def register(name: str, version: int = 1, about: About | None = None) -> Callabl
     `version` is raised whenever a change alters images or factors; it is part of a run's identity.
 
     Raises:
-        ValueError: it is no name of small letters, digits and underscores.
+        ValueError: it is no name of small letters, digits and underscores, or what else is said is of the wrong kind.
         NameTakenError: the name is taken; the message says where.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"a data set's name is of small letters, digits and underscores, not {name!r}")
+    if not (isinstance(version, int) and version >= 1):
+        raise ValueError(f"version of {name} is {version!r}; a whole number from 1 is needed")
+    if not isinstance(about, About | None):
+        raise ValueError(f"about of {name} is {about!r}; benchmark.datasets.About is needed")
 
     def add(loader: Loader) -> Loader:
         if not loader.__module__.startswith(f"{__name__}."):
@@ -102,6 +107,10 @@ def load(name: str, device: str = "cpu", data_dir: Path | str | None = None, wor
     if not isinstance(dataset, FactorDataset):
         given = type(dataset).__name__
         raise UsageError(f"data set {name!r} is given as {given}, where a FactorDataset is needed.")
+    with blaming(f"data set {name!r} cannot be used", *OUT_OF_MEMORY):
+        for attribute in ("name", "source", "factor_names", "factor_sizes", "image_shape", "table", "world", "device"):
+            getattr(dataset, attribute)  # of a class that forgets to call its base's
+        len(dataset)
     return enter(dataset, world) if world else dataset
 
 
@@ -138,10 +147,14 @@ def is_known(name: str, data_dir: Path | str | None = None) -> bool:
 def refuse_unknown(name: str, data_dir: Path | None = None) -> None:
     """Raise UsageError, with the nearest one, if there is no data set of that name; waits for no import."""
     if not is_known(name, data_dir):
-        if data_dir and any((data_dir / file).exists() for file in (name, f"{name}.npz")):
+        if data_dir and not NAME.fullmatch(name) and name == Path(name).name and _lies_in(data_dir, name):
             takes = "small letters, digits and underscores, a letter first"
             raise UsageError(f"{data_dir} holds {name!r}, and a data set's name is of {takes}; rename it.")
         raise unknown("data set", name, {*FOLDER.names, *_entries(), *_own(data_folder(data_dir))})
+
+
+def _lies_in(folder: Path, name: str) -> bool:
+    return (folder / name).is_dir() or (folder / f"{name}.npz").is_file()
 
 
 def _own(folder: Path | None) -> set[str]:
@@ -149,7 +162,7 @@ def _own(folder: Path | None) -> set[str]:
     if folder is None or not folder.is_dir():
         return set()
     found = [path for path in folder.iterdir() if path.is_dir() or path.suffix == ".npz"]
-    return {path.stem for path in found if re.fullmatch(r"[a-z][a-z0-9_]*", path.stem)}
+    return {path.stem for path in found if NAME.fullmatch(path.stem)}
 
 
 def _entries() -> dict[str, Loader]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.contract import GREY, OUT_OF_MEMORY, ROUNDING, check_dataset
 from benchmark.datasets.drawn import DrawnDataset, keys_of
-from benchmark.errors import BROKEN, UsageError, one_line
+from benchmark.errors import BROKEN, UsageError, describe, one_line
 
 IMAGES = 48  # looked at in each check
 PLACES = 16  # of the other factors, at which each factor is moved
@@ -164,7 +164,7 @@ def _try(check: Check, dataset: FactorDataset, name: str = "") -> Result:
     except OUT_OF_MEMORY:
         raise
     except BROKEN as error:  # a data set of one's own breaks in any way
-        return Result(name, "failed", one_line(f"it raises {type(error).__name__}: {error}"))
+        return Result(name, "failed", f"it raises {describe(error)}")
 
 
 def _some(dataset: FactorDataset) -> Tensor:

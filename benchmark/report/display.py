@@ -1,6 +1,7 @@
 """Tables for the terminal: what is registered, and what was found of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from rich.table import Table as TextTable
 
 import methods
 from benchmark import datasets
+from benchmark.errors import UsageError
 from benchmark.presets import PRESETS
 from benchmark.spec import format_value
 from methods.base import hyperparameter_fields
@@ -89,7 +91,11 @@ def datasets_table() -> TextTable:
     headers = ("data set", "images", "shape", "memory", "factors", "what it is; what to know")
     table = TextTable(*headers, title="data sets", show_lines=True)
     for name in sorted(datasets.REGISTRY):
-        data = datasets.load(name)
+        try:
+            data = datasets.load(name)
+        except UsageError as error:
+            table.add_row(name, *("",) * 4, str(error))
+            continue
         factors = ", ".join(f"{factor} {n}" for factor, n in zip(data.factor_names, data.factor_sizes, strict=True))
         shape = " x ".join(map(str, data.image_shape))
         about = datasets.ABOUT[name]
@@ -112,8 +118,11 @@ def _worlds_by_option(data: "FactorDataset") -> dict[str, list[str]]:
 def remarks_on(names: Iterable[str]) -> list[str]:
     """What to know of those data sets, as far as they are registered, where their scores are read."""
     plain = dict.fromkeys(name.partition(" ")[0] for name in names)
-    known = [name for name in plain if name in datasets.REGISTRY]
-    return [f"{name}: {remark}" for name in known for remark in datasets.load(name).remarks]
+    told = []
+    for name in (name for name in plain if name in datasets.REGISTRY):
+        with suppress(UsageError):  # whose files lie elsewhere
+            told += [f"{name}: {remark}" for remark in datasets.load(name).remarks]
+    return told
 
 
 def presets_table() -> TextTable:

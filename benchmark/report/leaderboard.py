@@ -49,7 +49,7 @@ NO_TEXT = "none"  # in the files, in place of an empty text, which would be read
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would execute
 # What pandas reads as a missing number or a truth, and other readers in other letters too.
 NO_TEXTS = {NO_TEXT, "null", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "1.#qnan", "true", "false"}
-DAMAGED = "damaged"  # the state of a run that cannot be read
+DAMAGED, COPY = "damaged", "copy"  # states of folders that do not count: of what cannot be read, or counts elsewhere
 READ = ("spec.json", "scores.json", "status.json")  # without which it cannot
 OTHER_CODE = "was of other code"
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
@@ -74,7 +74,7 @@ def collect_runs(out: Path) -> pd.DataFrame:
     counts: list[int] = []
     values: list[list[Any]] = [[] for _ in VALUE_COLUMNS]
     found = [_read_run(folder) for folder in stored_runs(out)]
-    found += [_damaged(name, f"it is a copy of {kept}") for name, kept in find_copies(out).items()]
+    found += [_without_configuration(name, COPY, f"of {kept}") for name, kept in find_copies(out).items()]
     for run, own in sorted(found, key=lambda each: str(each[0]["run"])):
         runs.append(run)
         counts.append(len(own))
@@ -86,7 +86,8 @@ def collect_runs(out: Path) -> pd.DataFrame:
     table = table.assign(**{name: pd.Series(cells, dtype=VALUE_KINDS[name]) for name, cells in told})
     # What a method measures under a name that is, or has become, a metric's is in no column of that metric.
     ranked = table["metric"].isin(table.loc[table["direction"] != 0, "metric"])
-    return table.assign(column=table["column"] & ~(ranked & (table["direction"] == 0)))
+    measured = table["metric_version"].isna() & (table["direction"] == 0)
+    return table.assign(column=table["column"] & ~(ranked & measured))
 
 
 def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
@@ -94,18 +95,20 @@ def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         return _read_sound_run(folder)
     except (KeyError, TypeError, AttributeError):
         unread = [name for name in READ if not folder.read_json(name)]
-        return _damaged(folder.path.name, f"its {' and '.join(unread or READ)} cannot be read")
+        told = "cannot be read" if unread else "say too little"
+        return _without_configuration(folder.path.name, DAMAGED, f"its {' and '.join(unread or READ)} {told}")
 
 
-def _damaged(name: str, reason: str) -> tuple[dict[str, Any], list[Value]]:
-    """What stands in runs.csv, but, without a configuration, in no row of the leaderboard."""
-    return dict.fromkeys(TEXTS, "") | {"run": name, "state": DAMAGED, "reason": reason}, [NOTHING]
+def _without_configuration(name: str, state: str, reason: str) -> tuple[dict[str, Any], list[Value]]:
+    """What stands in runs.csv, but in no row of the leaderboard."""
+    return dict.fromkeys(TEXTS, "") | {"run": name, "state": state, "reason": reason}, [NOTHING]
 
 
-def tell_damaged(runs: pd.DataFrame) -> list[str]:
-    """A sentence on each stored run that is in no table, as it is damaged."""
-    told = runs.loc[runs["state"].astype("str") == DAMAGED, ["run", "reason"]].astype("str")
-    return [f"{run} is damaged and in no table: {reason}" for run, reason in told.itertuples(index=False, name=None)]
+def tell_left_out(runs: pd.DataFrame) -> list[str]:
+    """A sentence on each folder of a run that does not count, as it is damaged or a copy."""
+    said = {DAMAGED: "{} is damaged and does not count: {}", COPY: "{} is a copy {} and does not count"}
+    each = runs.loc[runs["state"].isin([*said]), ["run", "state", "reason"]].astype("str")
+    return [said[state].format(run, reason) for run, state, reason in each.itertuples(index=False, name=None)]
 
 
 def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 import methods
 import metrics
 from benchmark.report import page_plots
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION, tell_damaged
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, tell_left_out
 from benchmark.report.page_figures import METRIC_TOLD, draw_beta_vae_score
 from benchmark.report.page_panels import Panel, Shared, panels_of
 from benchmark.report.page_pictures import Look
@@ -132,8 +132,8 @@ def write_page(out: Path, runs: pd.DataFrame, board: pd.DataFrame, tables: Mappi
     content = _template().render(
         source=source,
         blocks=blocks,
-        runs=runs["run"].nunique(),
-        damaged=tell_damaged(runs),
+        runs=runs.loc[runs["method"] != "", "run"].nunique(),
+        damaged=tell_left_out(runs),
         methods=sorted({panel.method for block in blocks for panel in block.panels}),
         datasets=names,
         worlds=sorted({block.data for block in blocks}),

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark import datasets
+from benchmark.errors import UsageError
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import TRAVERSED, in_colours
 from benchmark.storage.store import RunFolder, run_folder
@@ -92,7 +93,12 @@ def how_many(seeds: pd.Series) -> str:
 def count_factors(block: pd.DataFrame) -> int | None:
     """How many factors of the data set vary, where it is registered."""
     name = str(block["dataset"].iloc[0]).partition(" ")[0]
-    return sum(size > 1 for size in datasets.load(name).factor_sizes) if name in datasets.REGISTRY else None
+    if name not in datasets.REGISTRY:
+        return None
+    try:
+        return sum(size > 1 for size in datasets.load(name).factor_sizes)
+    except UsageError:  # whose files lie elsewhere
+        return None
 
 
 def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, best: bool) -> None:

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-import metrics
 from benchmark.report.statistics import interquartile_mean, rank_intervals, redraw_means, told_apart
-from metrics import REGISTRY, Metric
+from metrics import REGISTRY
 
 PARTS = ("rank_low", "rank_high", "tied", "next_tied")  # beside a rank
 ORACLE = "ground_truth"  # whose codes are the factors: it is the best of a table, and no contender
@@ -80,7 +79,8 @@ def normalise_scores(runs: pd.DataFrame) -> pd.DataFrame:
     Of the metrics of this project whose score at chance is known as a number (`Metric.at_chance`). A ceiling is the one
     that the run tells, else the greatest score there is.
     """
-    known = {name: metric for name, metric in REGISTRY.items() if metric.at_chance is not None and _is_ours(metric)}
+    # A table is to be the same whatever plugins are loaded.
+    known = {name: metric for name, metric in REGISTRY.items() if metric.at_chance is not None and metric.is_ours}
     needed = {metric.at_chance for metric in known.values()} | {f"{name}.ceiling" for name in known} | {*known}
     scored = runs[runs["metric"].isin(needed)].astype({"run": "str", "metric": "str"})
     wide = scored.pivot_table(index="run", columns="metric", values="value")
@@ -92,11 +92,6 @@ def normalise_scores(runs: pd.DataFrame) -> pd.DataFrame:
             ceiling = wide.get(f"{name}.ceiling", nothing).fillna(metric.range[1])
             columns[name] = nothing if told is None else (wide[name] - told) / (ceiling - told)
     return pd.DataFrame(columns, index=wide.index)
-
-
-def _is_ours(metric: Metric) -> bool:
-    """Whether it stands in this project: a table is to be the same whatever plugins are loaded."""
-    return str(metric.function.__module__).partition(".")[0] == metrics.__name__
 
 
 def interquartile_means(normalised: pd.DataFrame, rows: pd.Series, ranks: pd.DataFrame, blocks: pd.Series) -> pd.Series:

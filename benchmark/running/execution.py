@@ -17,7 +17,7 @@ import metrics
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.contract import check_dataset
-from benchmark.errors import BROKEN, DamagedError
+from benchmark.errors import BROKEN, DamagedError, UsageError, describe
 from benchmark.plugins import load_plugins, present_code, scored_by_other_code, trained_by_other_code
 from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
@@ -126,7 +126,7 @@ class Encoded:
 def is_done(spec: RunSpec, workplace: Workplace) -> bool:
     """Whether the run has finished with every metric of this workplace at its present version."""
     folder = run_folder(workplace.out, spec.run_id)
-    if not folder.finished or not folder.identified or missing_metrics(folder, workplace):
+    if not (folder.finished and folder.holds_its_own and folder.whole) or missing_metrics(folder, workplace):
         return False
     return not (workplace.again and _trained_otherwise(spec, folder))
 
@@ -164,6 +164,8 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
                 yield Outcome(spec.run_id, finished=True)
             else:
                 folder.sweep()
+                if folder.identified and not folder.holds_its_own:  # another run's, somebody's copy
+                    folder.clear()
                 # What is finished stays until it is asked for again; what is half done would be of two codes.
                 if (workplace.again or not folder.finished) and _trained_otherwise(spec, folder):
                     folder.clear()
@@ -184,7 +186,7 @@ def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Ou
             errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
         except PackTooLargeError:
             raise
-        except Exception as error:
+        except BROKEN as error:
             errors = {spec.run_id: error for spec in pack}
     for spec in pack:
         with _threads(workplace.threads):
@@ -192,7 +194,7 @@ def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Ou
                 if spec.run_id in errors:
                     raise errors[spec.run_id]
                 trained: Encoded | Outcome = _encode(spec, dataset, workplace, notes.get(spec.run_id, ""))
-            except Exception as error:
+            except BROKEN as error:
                 trained = fail(spec.run_id, error, workplace)
         yield trained
 
@@ -208,7 +210,9 @@ def _untrained(pack: Pack, workplace: Workplace) -> list[RunSpec]:
     return untrained
 
 
-def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dict[str, str]) -> dict[str, Exception]:
+def _train(
+    specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dict[str, str]
+) -> dict[str, BaseException]:
     """Train runs, from their checkpoints where there are any, and store each; returns why runs failed.
 
     Args:
@@ -226,7 +230,7 @@ def _train(specs: Pack, dataset: FactorDataset, workplace: Workplace, notes: dic
             standing_at = f"it went on from step {checkpoint.step}" if checkpoint else "it began anew"
             _note(notes, spec, f"{'; '.join(damaged)}; {standing_at}")
         standing[checkpoint.step if checkpoint else 0].append((spec, checkpoint))
-    errors: dict[str, Exception] = {}
+    errors: dict[str, BaseException] = {}
     for runs in standing.values():
         specs, checkpoints = zip(*runs, strict=True)
         errors |= _train_together(specs, None if None in checkpoints else checkpoints, dataset, workplace, notes)
@@ -240,7 +244,7 @@ def _train_together(
     workplace: Workplace,
     notes: dict[str, str],
     stacked: bool | None = None,
-) -> dict[str, Exception]:
+) -> dict[str, BaseException]:
     """Train runs that stand at one step as a pack.
 
     One that fails as a whole, by one run's fault or as its method cannot be mapped over runs, goes on as runs alone.
@@ -248,7 +252,7 @@ def _train_together(
     Raises:
         PackTooLargeError: it does not fit into the device's memory.
     """
-    errors: dict[str, Exception] = {}
+    errors: dict[str, BaseException] = {}
     try:
         report, save = _reporter(specs, workplace), _saver(specs, workplace)
         trainings = train_pack(specs, dataset, report=report, resume=resume, save=save, stacked=stacked)
@@ -267,11 +271,11 @@ def _train_together(
         if len(specs) > 1:
             raise PackTooLargeError(f"{len(specs)} runs do not fit into the device's memory") from error
         return {specs[0].run_id: error}
-    except Exception as error:
+    except BROKEN as error:
         was_stacked = stacked is not False and (len(specs) > 1 or dataset.device.type != "cpu")
         if not was_stacked:
             return {specs[0].run_id: error}
-        reason = f"trained by itself, as its pack failed ({_one_line(error)})"
+        reason = f"trained by itself, as its pack failed ({describe(error)})"
     # Here the error, and with it what its frames held on the device, is gone.
     for spec in specs:
         _note(notes, spec, reason)
@@ -359,12 +363,12 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
     networks.to(dataset.device).eval()
     rows = rows_of_run(spec, dataset)
     measures = folder.read_json("scores.json").get("measures")
-    if not folder.probed:
+    if not folder.read_arrays("probe.npz"):
         folder.write_arrays("probe.npz", {"codes": encode_probe(method, networks, dataset)})
     table = encode_table(method, networks, dataset, rows)
     rows_of_parts = parts_of_run(spec, dataset)
     parts = encode_parts(method, networks, dataset, rows_of_parts)
-    if not folder.keeps_codes and table.codes.shape[1] <= WIDE:
+    if not folder.read_arrays("codes.npz") and table.codes.shape[1] <= WIDE:
         for name, part in parts.items():
             folder.write_codes(part.codes, part.rows.all, name)
         folder.write_codes(np.concatenate([table.codes, table.codes_test]), rows.all)
@@ -384,10 +388,17 @@ def read_encoded(folder: RunFolder, data_dir: Path | None) -> Encoded:
     Raises:
         UsageError: `read_table` says why.
     """
-    table = read_table(folder, data_dir)
-    scores, seed = folder.read_json("scores.json"), folder.read_json("spec.json")["seed"]
-    told = {"tables": read_tables(folder, data_dir), "grouped": scores.get("grouped", "")}
-    return Encoded(folder.path.name, seed, table, scores["measures"], **told)
+    try:
+        table = read_table(folder, data_dir)
+        scores, seed = folder.read_json("scores.json"), folder.read_json("spec.json")["seed"]
+        told = {"tables": read_tables(folder, data_dir), "grouped": scores.get("grouped", "")}
+        return Encoded(folder.path.name, seed, table, scores["measures"], **told)
+    except KeyError as error:
+        raise UsageError(f"its files do not say {error}") from error
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"its codes cannot be scored: {error}") from error
 
 
 def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Outcome]:
@@ -419,7 +430,7 @@ def score(encoded: Encoded, workplace: Workplace) -> Outcome:
             notes += [f"{len(left_out)} metrics left out, as the data have no factors"]
         note = "; ".join(filter(None, notes))
         return Outcome(run_id, finished=not errors, reason=reason, note=note)
-    except Exception as error:
+    except BROKEN as error:
         return fail(run_id, error, workplace)
 
 
@@ -442,19 +453,18 @@ def _score(
             continue
         stored.pop(name, None)
         try:
-            if reason := metric.unsuited(table):
+            taken = "its method measures something of that name" if metric.base in encoded.measures else ""
+            if reason := taken or metric.unsuited(table):
                 unsuited[name] = {"version": metric.version, "reason": reason}
                 continue
-            if metric.base in encoded.measures:
-                raise ValueError("its method measures something of that name; call one of the two otherwise")
             scored = apply_metric(metric, table, encoded.seed) | ({"direction": 0} if part else {})
             code = present_code(metrics.REGISTRY, metric.base) or ""
             stored[name] = scored | {"packages": package_versions(), "code": code}
         except BROKEN as error:
             if part and isinstance(error, ValueError):  # a part may be small, or of one kind of image
-                unsuited[name] = {"version": metric.version, "reason": _one_line(error)}
+                unsuited[name] = {"version": metric.version, "reason": describe(error)}
             else:
-                errors[name] = _one_line(error)
+                errors[name] = describe(error)
     parts = scores.get("parts", {}) | _count_rows(encoded)
     scores = {
         "rows": {"train": len(encoded.table.codes), "test": len(encoded.table.codes_test)},
@@ -494,19 +504,15 @@ def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None =
     }
 
 
-def fail(run_id: str, error: Exception, workplace: Workplace) -> Outcome:
+def fail(run_id: str, error: BaseException, workplace: Workplace) -> Outcome:
     """Store and tell that the run failed."""
-    folder, reason = run_folder(workplace.out, run_id), _one_line(error)
+    folder, reason = run_folder(workplace.out, run_id), describe(error)
     trace = "".join(traceback.format_exception(error))
     with suppress(OSError):  # a full disk may be the failure itself
         folder.write_json("status.json", {"state": "failed", "reason": reason, "traceback": trace})
     with suppress(OSError):
         folder.clear_progress()
     return Outcome(run_id, finished=False, reason=reason)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 @contextmanager

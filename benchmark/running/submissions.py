@@ -217,7 +217,8 @@ def _find_files(folder: Path) -> tuple[dict[int, Path], dict[int, Path]]:
         dict(sorted((int(told[1] or -1), path) for path in paths if (told := name.fullmatch(path.name))))
         for name in FILES.values()
     )
-    alike = [path.name for path in paths if path.name.lower().startswith((*FILES,))]
+    suffixes = (".npz", ".safetensors")
+    alike = [path.name for path in paths if path.name.lower().startswith((*FILES,)) and path.suffix.lower() in suffixes]
     if odd := {*alike} - {path.name for path in (*codes.values(), *weights.values())}:
         takes = "codes.npz, codes-0.npz, codes-1.npz and so on, and encoder.safetensors likewise"
         raise UsageError(one_line(f"{folder} holds {min(odd)!r}, which is not looked at; call files {takes}."))

@@ -23,7 +23,7 @@ def compare_models(out: Path) -> None:
     """
     groups = defaultdict(list)
     for folder in stored_runs(out):
-        if folder.finished and folder.probed:
+        if folder.finished and folder.probed and folder.identified:
             groups[folder.configuration].append(folder)
     for folders in groups.values():
         _compare(folders)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from benchmark.storage.store import RunFolder
 from benchmark.training.harness import flatten_terms, stream
 from benchmark.training.pack import callable_networks
 from methods.base import Method
-from metrics import REGISTRY, TAKEN_BY_TABLES, Table, Values
+from metrics import REGISTRY, Table, Values, is_a_columns
 from metrics.base import GREATEST_CODE
 from metrics.grouping import Groups, reduce_groups
 
@@ -264,16 +265,24 @@ def measure(
         for name, term in method.measure(called, dataset.at(places), noise).items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(places)
     means = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
-    measures = (means[0] if means else {}) | method.report(dict(networks), spec.resolve_hyperparameters())
-    refuse_odd_measures(method, measures)
-    return measures
+    measured = means[0] if means else {}
+    return measured | read_report(method, networks, spec.resolve_hyperparameters(), measured)
 
 
-def refuse_odd_measures(method: Method, measures: Mapping[str, Any]) -> None:
-    """Raise ValueError where what a method measures and reports cannot stand in the tables beside scores."""
-    for name, value in measures.items():
-        taken = name in REGISTRY and REGISTRY[name].function.__module__.startswith("metrics.")
-        if taken or not name.isidentifier() or TAKEN_BY_TABLES.fullmatch(name):
-            raise ValueError(f"{method.name} measures {name!r}, which is no name or a metric's; call it otherwise.")
+def read_report(
+    method: Method, networks: nn.ModuleDict, hyperparameters: Any, measured: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, float]:
+    """What a method reports of itself, as plain numbers.
+
+    Raises:
+        ValueError: that, or what was measured, cannot stand in the tables beside scores.
+    """
+    given = {**measured, **method.report(dict(networks), hyperparameters)}
+    for name, value in given.items():
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise ValueError(f"{method.name} measures {name!r}, which is no name; letters, digits and _ make one.")
+        if is_a_columns(name) or (name in REGISTRY and REGISTRY[name].is_ours):
+            raise ValueError(f"{method.name} measures {name!r}, which is a metric's name or a table's; choose another.")
         if not isinstance(value, float | int) or not abs(value) <= GREATEST_CODE:
             raise ValueError(f"{method.name} measures {value!r} for {name!r}, where a finite number is needed.")
+    return {name: float(value) for name, value in given.items()}

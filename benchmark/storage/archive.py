@@ -41,7 +41,7 @@ def _by_seed(out: Path) -> Iterator[tuple[int, RunFolder]]:
     """Every finished run, and how many of its configuration have a lower seed."""
     groups = defaultdict(list)
     for folder in stored_runs(out):
-        if folder.finished:
+        if folder.finished and folder.identified:
             groups[folder.configuration].append(folder)
     for folders in groups.values():
         yield from enumerate(sorted(folders, key=lambda folder: folder.read_json("spec.json").get("seed", 0)))

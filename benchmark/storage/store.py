@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -21,7 +23,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from benchmark.errors import DamagedError
-from benchmark.spec import digest
+from benchmark.spec import DIGEST_LETTERS, name_run
 from benchmark.storage.shapes import are_sound_arrays, is_sound_history, is_sound_object
 from benchmark.training.checkpoint import Checkpoint
 
@@ -29,6 +31,7 @@ RUNS = "runs"
 LOCKS = "locks"
 LOCK_SECONDS = 1.0  # between looks at whether waiting for a lock still makes sense
 MOST_ROUNDED = 0.01  # of a code's deviation, which float16 may take from its values or add to them
+NAMED = re.compile(rf"-[0-9a-f]{{{DIGEST_LETTERS}}}$")  # as names of runs end
 SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
 
 
@@ -93,6 +96,16 @@ class RunFolder:
         return bool(self.read_json("spec.json"))
 
     @property
+    def holds_its_own(self) -> bool:
+        """Whether the run is that of the folder's name."""
+        return self.path.name == _name_of(self.read_json("spec.json"))
+
+    @property
+    def whole(self) -> bool:
+        """Whether its arrays have their ends, without which they cannot be read."""
+        return all(zipfile.is_zipfile(path) for path in self.path.glob("*.npz"))
+
+    @property
     def finished(self) -> bool:
         return self.read_json("status.json").get("state") == "finished"
 
@@ -112,6 +125,8 @@ class RunFolder:
         return content if is_sound_object(name, content) else {}
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
+        if not is_sound_object(name, content):
+            raise ValueError(f"{name} would not be read again, with {content!r}")
         text = json.dumps(content, indent=1, allow_nan=False)
         write_atomically(self.path / name, f"{text}\n".encode())
 
@@ -267,29 +282,45 @@ def run_folder(out: Path, run_id: str) -> RunFolder:
 
 def stored_runs(out: Path) -> Iterator[RunFolder]:
     """The folders of all runs under the output folder, by name, each run once."""
-    copied = find_copies(out)
-    return (folder for folder in _folders(out) if folder.path.name not in copied)
+    folders = [*_folders(out)]
+    copies = _copies_among(folders)
+    return (folder for folder in folders if folder.path.name not in copies)
 
 
 def find_copies(out: Path) -> dict[str, str]:
-    """The folders that hold a run which another folder holds, each with the one that stays: that of its own name."""
-    held = defaultdict(list)
-    for folder in _folders(out):
-        if spec := folder.read_json("spec.json"):
-            held[json.dumps(spec, sort_keys=True)].append(folder.path.name)
-    copies: dict[str, str] = {}
-    for text, names in held.items():
-        if len(names) > 1:
-            own = next((name for name in names if name.endswith(_digest(text))), names[0])
-            copies |= {name: own for name in names if name != own}
+    """The folders that hold a run which another folder holds, each with the one that counts: that of its own name."""
+    return _copies_among([*_folders(out)])
+
+
+def _copies_among(folders: Sequence[RunFolder]) -> dict[str, str]:
+    """Folders are looked into only where their names do not end in digests of their own."""
+    endings = Counter(folder.path.name[-DIGEST_LETTERS:] for folder in folders)
+    odd = [
+        folder
+        for folder in folders
+        if endings[folder.path.name[-DIGEST_LETTERS:]] > 1 or not NAMED.search(folder.path.name)
+    ]
+    if not odd:
+        return {}
+    names = {folder.path.name for folder in folders}
+    kept: dict[str, str] = {}  # by what the run is
+    copies = {}
+    for folder in odd:
+        spec = folder.read_json("spec.json")
+        if not spec:
+            continue
+        own = _name_of(spec)
+        first = kept.setdefault(json.dumps(spec, sort_keys=True), own if own in names else folder.path.name)
+        if first != folder.path.name:
+            copies[folder.path.name] = first
     return copies
 
 
-def _digest(text: str) -> str:
-    """What ends the name of a run of that specification."""
+def _name_of(spec: dict[str, Any]) -> str:
+    """The name of a run of that specification; none where it does not say enough."""
     try:
-        return digest(json.loads(text))
-    except ValueError:  # a number that JSON has not
+        return name_run(spec)
+    except (KeyError, TypeError, AttributeError, ValueError):
         return ""
 
 

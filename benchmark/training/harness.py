@@ -67,14 +67,14 @@ def stream(seed: int, purpose: str) -> int:
 
 def make_method(spec: RunSpec, dataset: FactorDataset) -> Method:
     """The run's method, for images and factors as the data set's."""
-    protocol = spec.protocol
+    protocol, images = spec.protocol, len(dataset)
     with blaming_method(spec):
         return spec.method_class(
             image_shape=dataset.image_shape,
             latents=protocol.latents,
             architecture=protocol.architecture,
             factor_sizes=dataset.factor_sizes,
-            images=len(dataset),
+            images=images,
             likelihood=protocol.likelihood,
             steps=protocol.steps,
             structure=structure_of(spec.resolve_hyperparameters()),

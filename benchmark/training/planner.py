@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
+from benchmark.errors import BROKEN
 from benchmark.spec import RunSpec, canonical_json
 from benchmark.training.draws import Draws
 from benchmark.training.harness import build
@@ -58,7 +59,11 @@ def fitting(spec: RunSpec, device: torch.device, data_dir: Path | None = None) -
         return 1
     free, _ = torch.cuda.mem_get_info(device)
     dataset = datasets.load(spec.dataset, "cpu", data_dir, spec.world)
-    return max(1, min(MOST, int((free * SHARE - dataset.memory) / memory_of_run(spec, dataset))))
+    try:
+        needed = memory_of_run(spec, dataset)
+    except BROKEN:  # as it will for the run alone, which tells why
+        return 1
+    return max(1, min(MOST, int((free * SHARE - dataset.memory) / needed)))
 
 
 def memory_of_run(spec: RunSpec, dataset: FactorDataset) -> float:

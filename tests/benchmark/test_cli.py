@@ -122,7 +122,7 @@ def test_the_main_job_end_to_end(out, capsys):
         ("leaderboard --out a --out b", "--out is given twice; give it once."),
         ("--methods vae --methods betavae", "--methods is given twice"),
         ("--set betavae.beta=1 --set betavae.beta=4", "betavae.beta is set twice; give its values once"),
-        ("--betas 1 --set betavae.beta=4", "betavae.beta is set twice, by --betas and by --set"),
+        ("--betas 1 --set betavae.beta=4", "betavae.beta is set twice, by betas and by set"),
         ("score x.npz --set vae.beta=1", "--set says vae.beta, and nothing is trained here"),
         ("score-stored x --set betavae.beta=1", "--set says betavae.beta, and nothing is trained here"),
         ("score x.npz --bin-factors 1001", "bin-factors is '1001'; it takes a whole number from 2 to 1,000"),
@@ -188,9 +188,9 @@ def test_runs_that_are_damaged_or_copied_are_told(out, capsys):
     shutil.copytree(third, out / "runs" / "a copy")
     assert main(["leaderboard", "--out", str(out)]) == 0
     told = capsys.readouterr().err
-    assert f"warning: {first.name} is damaged and in no table: its spec.json cannot be read.\n" in told
-    assert f"warning: {second.name} is damaged and in no table: its status.json cannot be read.\n" in told
-    assert f"warning: a copy is damaged and in no table: it is a copy of {third.name}.\n" in told
+    assert f"warning: {first.name} is damaged and does not count: its spec.json cannot be read.\n" in told
+    assert f"warning: {second.name} is damaged and does not count: its status.json cannot be read.\n" in told
+    assert f"warning: a copy is a copy of {third.name} and does not count.\n" in told
     assert told.count("\n") == 3
 
 

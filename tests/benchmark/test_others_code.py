@@ -113,69 +113,70 @@ def test_a_method_that_breaks_is_refused_before_anything_is_trained(tmp_path, bo
     assert "not today" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (
-            REPORT + "{'mig': 0.5}",
-            "measures 'mig', which is no name or a metric's",
-        ),
-        (
-            REPORT + "{'udr': 0.5}",
-            "measures 'udr', which is no name or a metric's",
-        ),
-        (
-            REPORT + "{'rank': 1}",
-            "measures 'rank', which is no name or a metric's",
-        ),
-        (REPORT + "{'my beta': 1}", "measures 'my beta', which is no name"),
-        (REPORT + "{'price': 1j}", "measures 1j for 'price'"),
-        (
-            REPORT + "{'price': float('inf')}",
-            "measures inf for 'price', where a finite number",
-        ),
-        (REPORT.replace("return ", "sys.exit(0)"), "it ended its process with exit code"),
-    ],
-)
-def test_what_a_method_measures_stands_under_its_own_names(tmp_path, body, reason, capsys):
-    plugin, out = _plugin(tmp_path, METHOD.format(body=body)), tmp_path / "out"
-    assert main([*SWEEP, "--methods", "mine,vae", "--metrics", "mig", plugin, "--out", str(out)]) == 1
-    assert reason in _told(capsys)
+MEASURED = {
+    "{'mig': 0.5}": "measures 'mig', which is a metric's name or a table's; choose another.",
+    "{'udr': 0.5}": "measures 'udr', which is a metric's name or a table's",
+    "{'mig_rank': 1}": "measures 'mig_rank', which is a metric's name or a table's",
+    "{'my beta': 1}": "measures 'my beta', which is no name",
+    "{'price': 1j}": "measures 1j for 'price'",
+    "{'price': float('inf')}": "measures inf for 'price', where a finite number",
+    "sys.exit(0)": "SystemExit: 0",
+}
+
+
+def test_what_a_method_measures_stands_under_its_own_names(tmp_path, capsys):
+    """A plugin of as many methods, each of which costs its own run."""
+    methods_of = {f"mine{number}": given for number, given in enumerate(MEASURED)}
+    text = "\n".join(
+        METHOD.format(body=f"{REPORT}{given}").replace('"mine"', f'"{name}"') for name, given in methods_of.items()
+    )
+    plugin, out = _plugin(tmp_path, text), tmp_path / "out"
+    names = ",".join([*methods_of, "vae"])
+    assert main([*SWEEP, "--methods", names, "--metrics", "mig", plugin, "--out", str(out)]) == 1
+    assert f"{len(methods_of)} of {len(methods_of) + 1} runs failed" in _told(capsys)
     with (out / "runs.csv").open() as file:
-        states = {row["method"]: row["state"] for row in csv.DictReader(file)}
-    assert states == {"mine": "failed", "vae": "finished"}
-    assert main(["check", "mine", plugin]) == 1
-    assert ("SystemExit" if "process" in reason else reason) in " ".join(capsys.readouterr().out.split())
+        found = {row["method"]: (row["state"], row["reason"]) for row in csv.DictReader(file)}
+    assert found.pop("vae") == ("finished", "none")
+    for name, given in methods_of.items():
+        assert found[name][0] == "failed"
+        assert MEASURED[given] in found[name][1]
+    assert main(["check", "mine0", plugin]) == 1
+    assert MEASURED[methods_of["mine0"]] in " ".join(capsys.readouterr().out.split())
 
 
 # --- metrics -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("return {'score': 1j}", "gave 1j for 'score'"),
-        ("return {'total': 1.0}", "gave None for 'score'"),
-        ("raise KeyError('key')", "KeyError: 'key'"),
-        ("sys.exit(0)", "SystemExit: 0"),
-        ("table.codes[:] = 0\n    return {'score': 0.5}", "read-only"),
-    ],
-)
-def test_a_metric_that_breaks_costs_its_own_score(tmp_path, body, reason, capsys):
-    plugin, out = _plugin(tmp_path, METRIC.format(body=body)), tmp_path / "out"
-    assert main([*SWEEP, "--methods", "vae", "--metrics", "found,mig", plugin, "--out", str(out)]) == 1
-    assert reason in _told(capsys)
+SCORED = {
+    "return {'score': 1j}": "gave 1j for 'score'",
+    "return {'total': 1.0}": "gave None for 'score'",
+    "raise KeyError('key')": "KeyError: 'key'",
+    "sys.exit(0)": "SystemExit: 0",
+    "table.codes[:] = 0\n    return {'score': 0.5}": "read-only",
+}
+
+
+def test_a_metric_that_breaks_costs_its_own_score(tmp_path, capsys):
+    """A plugin of as many metrics, each of which costs its own score, in a sweep and by `score`."""
+    bodies = {f"found{number}": body for number, body in enumerate(SCORED)}
+    text = "\n".join(METRIC.format(body=body).replace("def found", f"def {name}") for name, body in bodies.items())
+    plugin, out, names = _plugin(tmp_path, text), tmp_path / "out", ",".join([*bodies, "mig"])
+    assert main([*SWEEP, "--methods", "vae", "--metrics", names, plugin, "--out", str(out)]) == 1
+    capsys.readouterr()
     with (out / "runs.csv").open() as file:
         rows = [*csv.DictReader(file)]
+    (reason,) = {row["reason"] for row in rows}
     assert {row["state"] for row in rows} == {"finished"}
-    assert "mig" in {row["metric"] for row in rows}
-    assert "found" not in {row["metric"] for row in rows}
-    rows = tmp_path / "rows.csv"
-    rows.write_text("z0,size\n" + "".join(f"{k % 3 + k / 100},{k % 3}\n" for k in range(60)))
-    assert main(["score", str(rows), "--metrics", "found,mig", plugin]) == 1
+    assert {row["metric"] for row in rows} & {*bodies, "mig"} == {"mig"}
+    table = tmp_path / "rows.csv"
+    table.write_text("z0,size\n" + "".join(f"{k % 3 + k / 100},{k % 3}\n" for k in range(60)))
+    assert main(["score", str(table), "--metrics", names, plugin]) == 1
     told = capsys.readouterr()
-    assert reason in told.err
     assert "mig" in told.out
+    for name, body in bodies.items():
+        assert f"{name}: " in reason
+        assert SCORED[body] in reason
+        assert SCORED[body] in told.err
 
 
 def test_a_metric_that_needs_what_breaks_costs_its_own_score(tmp_path, capsys):
@@ -189,11 +190,11 @@ def test_a_metric_that_needs_what_breaks_costs_its_own_score(tmp_path, capsys):
 def test_a_metric_called_like_a_measure_is_told(tmp_path, capsys):
     text = METRIC.format(body="return {'score': 0.5}").replace("def found", "def reconstruction")
     plugin, out = _plugin(tmp_path, text), tmp_path / "out"
-    assert main([*SWEEP, "--methods", "vae", "--metrics", "reconstruction,mig", plugin, "--out", str(out)]) == 1
-    assert "reconstruction: ValueError: its method measures something of that name" in _told(capsys)
+    assert main([*SWEEP, "--methods", "vae", "--metrics", "reconstruction,mig", plugin, "--out", str(out)]) == 0
+    assert "reconstruction left out: its method measures something of that name" in _told(capsys)
     assert (out / "runs.csv").read_text().count(",reconstruction,") == 1
     # One that measures nothing is scored, and stands in the same table.
-    assert main([*SWEEP, "--methods", "vae,pca", "--metrics", "reconstruction", plugin, "--out", str(out)]) == 1
+    assert main([*SWEEP, "--methods", "vae,pca", "--metrics", "reconstruction", plugin, "--out", str(out)]) == 0
     with (out / "leaderboard.csv").open() as file:
         found = {row["method"]: row["reconstruction_mean"] for row in csv.DictReader(file)}
     assert found == {"vae": "", "pca": "0.5"}
@@ -227,14 +228,64 @@ def load_again(device, data_dir):
 # --- the process -------------------------------------------------------------------------------------
 
 
-def test_code_that_ends_the_process_is_no_success(tmp_path, capsys):
-    plugin = _plugin(tmp_path, METHOD.format(body="cost = property(lambda self: sys.exit(0))"))
-    assert main(["list", "methods", plugin]) == 0  # left out, and told
-    assert "cost of mine" in _told(capsys)
+def test_code_that_ends_the_process_is_no_success(tmp_path, monkeypatch, capsys):
+    def leave(*given):
+        sys.exit("enough")
+
+    monkeypatch.setattr("benchmark.report.display.presets_table", leave)
+    assert main(["list", "presets"]) == 1
+    assert _told(capsys) == "error: code from outside called sys.exit('enough'); what was stored is kept.\n"
 
 
-def test_a_reader_that_has_seen_enough():
-    command = f"{sys.executable} {ROOT / 'run_benchmark.py'} list methods | head -n 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, timeout=100)
-    assert done.stderr == ""
-    assert done.stdout.count("\n") == 1
+@pytest.mark.parametrize("command", ["list presets", "list --help", "--methods all --dry-run"])
+def test_a_reader_that_has_seen_enough_is_no_error(command, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    line = f"set -o pipefail; {sys.executable} {ROOT / 'run_benchmark.py'} {command} | true"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=99
+    )
+    assert (done.stderr, done.returncode in (0, 1)) == ("", True)
+
+
+def test_hyperparameters_that_do_not_go_together_are_one_sentence(tmp_path, capsys):
+    body = """@dataclass(frozen=True)
+    class Hyperparameters:
+        low: float = hyperparameter(1.0, "the least")
+        high: float = hyperparameter(2.0, "the most")
+
+        def __post_init__(self):
+            assert self.low < self.high, "low is not below high"
+"""
+    plugin = _plugin(tmp_path, METHOD.format(body=body))
+    assert main([*SWEEP, "--methods", "mine", "--set", "mine.low=3", plugin, "--out", str(tmp_path / "out")]) == 2
+    assert "mine refuses its hyperparameters (AssertionError: low is not below high)" in _told(capsys)
+
+
+def test_a_setting_of_a_plugins_method_is_refused_where_nothing_is_trained(tmp_path, capsys):
+    plugin = _plugin(tmp_path, METHOD.format(body="version = 3"))
+    assert main(["score", "x.npz", "--set", "mine.gamma=1", plugin]) == 2
+    assert "--set says mine.gamma, and nothing is trained here" in _told(capsys)
+
+
+def test_a_data_set_that_forgets_its_base(tmp_path, capsys):
+    text = """
+from benchmark.datasets import register
+from benchmark.datasets.base import FactorDataset
+
+class Mine(FactorDataset):
+    def __init__(self):
+        pass
+
+    def images(self, indices, generator=None):
+        return None
+
+@register("again")
+def load_again(device, data_dir):
+    return Mine()
+"""
+    plugin = _plugin(tmp_path, text)
+    given = [word for word in SWEEP if word not in ("--datasets", "dsprites_mini")]
+    assert main([*given, "--datasets", "again", plugin, "--out", str(tmp_path / "out")]) == 2
+    assert "error: data set 'again' cannot be used (AttributeError" in _told(capsys)
+    assert main(["list", "datasets", plugin]) == 0
+    assert "cannot be used" in capsys.readouterr().out

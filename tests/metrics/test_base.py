@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -305,6 +306,17 @@ def test_a_name_is_registered_once():
         register(version=1, chance="0", ceiling="1", reference="none")(mig)
 
 
+@pytest.mark.parametrize("name", ["effective_rank", "what_next"])
+def test_a_name_that_only_looks_like_the_tables_is_taken(name, monkeypatch):
+    def found(table, rng):
+        return {"score": 0.0}
+
+    monkeypatch.setattr(metrics, "REGISTRY", dict(REGISTRY))
+    found.__name__ = name
+    register(version=1, chance="0", ceiling="1", reference="none")(found)
+    assert name in metrics.REGISTRY
+
+
 @pytest.mark.parametrize("name", ["rank", "mig_rank", "next", "mig_next", "udr", "generalisation"])
 def test_a_name_of_the_tables_is_refused(name):
     def found(table, rng):
@@ -319,10 +331,18 @@ def test_a_name_of_the_tables_is_refused(name):
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"names": ("total",)}, "names total"),
-        ({"columns": ("score", "spread")}, "columns score, spread"),
-        ({"range": (1, 0)}, "range from 1 to 0"),
-        ({"chance": 0.5}, "declares 0.5"),
+        ({"names": ("total",)}, "a version from 1, names that hold 'score' and all columns"),
+        ({"columns": ("score", "spread")}, "names that hold 'score' and all columns"),
+        ({"range": (1, 0)}, "a range from low to high"),
+        ({"range": (0, 1, 2)}, "a range from low to high"),
+        ({"range": ("a", "b")}, "where numbers"),
+        ({"version": 0}, "a version from 1"),
+        ({"version": "2"}, "declares version '2', where int"),
+        ({"chance": 0.5}, "declares chance 0.5, where str"),
+        ({"widest": None}, "declares widest None, where int"),
+        ({"least_codes": True}, "declares least_codes True, where int"),
+        ({"breaks": ("doubling codes",)}, "declares breaks .*, where Mapping"),
+        ({"ranked": 1}, "declares ranked 1, where bool"),
     ],
 )
 def test_a_declaration_goes_together(told, message):
@@ -377,9 +397,15 @@ def test_a_metric_cannot_change_what_the_next_one_is_given():
     for array in (table.codes, table.codes_test, table.factors, table.factors_test):
         assert not array.flags.writeable
     assert GOOD.flags.writeable
+    assert not pickle.loads(pickle.dumps(table)).codes.flags.writeable
 
 
 # What suits a metric
+
+
+def test_needs_that_say_no_sentence_are_told():
+    with pytest.raises(ValueError, match="mig's needs gave 3, where a sentence or an empty text"):
+        replace(REGISTRY["mig"], needs=lambda table: 3).score(Table(GOOD, GOOD), 0)
 
 
 def test_what_a_metric_needs_is_said_in_one_sentence():

@@ -88,7 +88,7 @@ def test_a_run_is_trained_once(finished, monkeypatch):
     assert _execute(workplace).finished
 
 
-@pytest.mark.parametrize("name", ["spec.json", "scores.json", "status.json"])
+@pytest.mark.parametrize("name", ["spec.json", "scores.json", "status.json", "codes.npz", "probe.npz"])
 def test_a_run_whose_files_are_damaged_is_made_whole_without_training(finished, tmp_path, monkeypatch, name):
     folder = Path(shutil.copytree(finished, tmp_path / "out")) / "runs" / SPECS[0].run_id
     sound = (folder / name).read_bytes()
@@ -98,6 +98,17 @@ def test_a_run_whose_files_are_damaged_is_made_whole_without_training(finished, 
     assert not is_done(SPECS[0], workplace)
     assert _execute(workplace).finished
     assert (folder / name).read_bytes() == sound
+
+
+def test_a_folder_that_holds_another_run_is_made_anew(finished, tmp_path):
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    first, second = (run_folder(out, spec.run_id) for spec in SPECS[:2])
+    shutil.rmtree(first.path)
+    shutil.copytree(second.path, first.path)
+    workplace = Workplace(out, device="cpu", metrics=METRICS)
+    assert not is_done(SPECS[0], workplace)
+    assert _execute(workplace).finished
+    assert _contents(out)[SPECS[0].run_id] == _contents(finished)[SPECS[0].run_id]
 
 
 def test_a_new_metric_scores_without_training(finished, tmp_path, monkeypatch):

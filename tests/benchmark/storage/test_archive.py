@@ -172,6 +172,27 @@ def test_bad_usage(given, message, sweep, tmp_path, monkeypatch, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_runs_go_into_a_folder_around_their_own(sweep, tmp_path):
+    out = Path(shutil.copytree(sweep, tmp_path / "results" / "big"))
+    assert main(["archive", "--out", str(out), "--to", str(tmp_path / "results")]) == 0
+    assert len([*stored_runs(tmp_path / "results")]) == 6
+
+
+def test_a_run_that_does_not_say_what_it_is_is_not_copied(sweep, tmp_path):
+    out = Path(shutil.copytree(sweep, tmp_path / "out"))
+    (next(stored_runs(out)).path / "spec.json").write_text("{")
+    assert main(["archive", "--out", str(out), "--to", str(tmp_path / "to")]) == 0
+    assert len([*stored_runs(tmp_path / "to")]) == 5
+
+
+def test_a_run_whose_files_say_too_little_stops_no_other(archived, capsys):
+    first, *others = stored_runs(archived)
+    first.write_json("scores.json", {"rows": {"train": 256, "test": 128}, "codes": 10})
+    assert main(["score-stored", str(archived), "--metrics", "irs"]) == 0
+    assert "runs that stay as they are: 1 (its files do not say 'measures')" in capsys.readouterr().err
+    assert "irs" in others[0].read_json("scores.json")["metrics"]
+
+
 def test_a_run_that_is_not_finished_is_not_copied(sweep, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(sweep, out)

@@ -158,23 +158,46 @@ class _Trap:
         return (pytest.fail, ("a pickle was executed",))
 
 
-def test_stored_runs_are_those_with_a_specification(tmp_path):
+def test_stored_runs_are_those_with_a_specification_or_scores(tmp_path):
     assert list(stored_runs(tmp_path)) == []
-    for name in ("b", "a"):
-        run_folder(tmp_path, name).write_json("spec.json", {})
-    run_folder(tmp_path, "c").write_json("status.json", {})
+    for name, file in (("b", "spec.json"), ("a", "scores.json"), ("c", "status.json")):
+        run_folder(tmp_path, name).write_json(file, {})
     assert [folder.path.name for folder in stored_runs(tmp_path)] == ["a", "b"]
 
 
 def test_a_run_is_stored_once_whatever_its_folder_is_called(tmp_path):
     spec = json.loads((next((GOLDEN / "runs").iterdir()) / "spec.json").read_text())
     own = name_run(spec)
-    for name in (own, f"{own} (copy)", "a copy", "another"):
+    for name in (own, f"{own} (copy)", "a copy", f"a-backup-{own}", "another"):
         run_folder(tmp_path, name).write_json("spec.json", spec if name != "another" else spec | {"seed": 9})
     assert [folder.path.name for folder in stored_runs(tmp_path)] == ["another", own]
-    assert find_copies(tmp_path) == {f"{own} (copy)": own, "a copy": own}
-    (tmp_path / "runs" / own / "spec.json").unlink()
+    assert find_copies(tmp_path) == {f"{own} (copy)": own, "a copy": own, f"a-backup-{own}": own}
+    shutil.rmtree(tmp_path / "runs" / own)
+    shutil.rmtree(tmp_path / "runs" / f"a-backup-{own}")
     assert find_copies(tmp_path) == {f"{own} (copy)": "a copy"}
+    assert [folder.holds_its_own for folder in stored_runs(tmp_path)] == [False, False]
+
+
+def test_folders_of_names_of_their_own_are_not_looked_into(tmp_path, monkeypatch):
+    for name in ("vae-s0-0123456789", "vae-s1-abcdef0123"):
+        run_folder(tmp_path, name).write_json("spec.json", {})
+    monkeypatch.setattr(RunFolder, "read_json", None)
+    assert len([*stored_runs(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("scores.json", {"measures": {"converged": True}}),
+        ("scores.json", {"metrics": {"mig": {"version": "2"}}}),
+        ("status.json", {"state": "failed", "reason": "\udcff"}),
+        ("spec.json", {"method_version": 1.5}),
+    ],
+)
+def test_what_would_not_be_read_again_is_not_written(tmp_path, name, content):
+    with pytest.raises(ValueError, match=f"{name} would not be read again"):
+        RunFolder(tmp_path).write_json(name, content)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_progress_comes_and_goes(tmp_path):
