@@ -206,7 +206,8 @@ class _Bench:
             registry.clear()
             registry.update(entries)
         given = [part for file in files for part in ("--plugin", str(file))]
-        assert main([*SWEEP, *arguments, *given, "--out", str(self.folder / "out")]) == 0
+        sweep = SWEEP[2:] if "--datasets" in arguments else SWEEP
+        assert main([*sweep, *arguments, *given, "--out", str(self.folder / "out")]) == 0
         return self.capsys.readouterr().err
 
     def rows(self):

@@ -466,7 +466,7 @@ def test_what_holds_over_data_sets_has_a_section(golden):
 def test_a_damaged_run_is_told(golden):
     folder = next(iter(stored_runs(golden)))
     (folder.path / "spec.json").write_text("{}")
-    assert f"{folder.path.name} (its spec.json" in make_page(golden).text
+    assert f"{folder.path.name} is damaged and does not count: its spec.json cannot be read." in make_page(golden).text
 
 
 def test_of_many_configurations_the_first_have_pictures(tmp_path, monkeypatch):
