@@ -125,9 +125,9 @@ class RunFolder:
         return content if is_sound_object(name, content) else {}
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        if not is_sound_object(name, content):
-            raise ValueError(f"{name} would not be read again, with {content!r}")
         text = json.dumps(content, indent=1, allow_nan=False)
+        if not is_sound_object(name, json.loads(text)):
+            raise ValueError(f"{name} would not be read again, with {content!r}")
         write_atomically(self.path / name, f"{text}\n".encode())
 
     def write_training(

@@ -36,7 +36,7 @@ from benchmark import datasets
 from benchmark.checks import NEAR, RECORDED_STEPS, distances
 from benchmark.datasets.base import FactorDataset
 from benchmark.errors import UsageError, one_line
-from benchmark.options import Parser, check_writable, read_device, read_items, read_out, read_whole
+from benchmark.options import HelpShown, Parser, check_writable, read_device, read_items, read_out, read_whole
 from benchmark.running.isolation import call_isolated
 from benchmark.spec import RunSpec
 from benchmark.training.harness import DivergenceError, _Loop, build, choose_device, choose_precision, train_pack
@@ -396,6 +396,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device, out = choose_device(read_device(options.device)), read_out(options.out)
         seconds, chosen = 60 * read_whole("minutes", options.minutes, 1), read_parts(options.parts)
         check_writable(out)
+    except HelpShown:
+        return 0
     except UsageError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2

@@ -76,7 +76,8 @@ def test_a_sweep_is_interrupted_once_when_time_is_up(tmp_path, monkeypatch, caps
     ],
 )
 def test_bad_input_is_one_sentence(given, told, capsys):
-    assert main(["--device", "cpu", *given.split()]) == 2
+    named = [] if "--device" in given else ["--device", "cpu"]
+    assert main([*named, *given.split()]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {told}")
 

@@ -12,9 +12,10 @@ from PIL import Image
 from torch import nn
 
 from benchmark.datasets import cache
+from benchmark.presets import PRESETS
 from benchmark.report.leaderboard import write_tables
 from benchmark.scoring.pictures import save_picture
-from benchmark.spec import name_run
+from benchmark.spec import RunSpec, name_run
 from benchmark.storage.store import RunFolder, find_copies, run_folder, stored_runs, tables_lock, write_atomically
 from benchmark.training.checkpoint import Checkpoint
 
@@ -131,6 +132,13 @@ def test_states(tmp_path):
 def test_damaged_json_reads_as_nothing(tmp_path, content):
     (tmp_path / "status.json").write_bytes(content.encode("latin-1"))
     assert RunFolder(tmp_path).read_json("status.json") == {}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_specification_of_any_preset_is_read_again(tmp_path, preset):
+    told = RunSpec("vae", preset=preset).to_dict()
+    RunFolder(tmp_path).write_json("spec.json", told)
+    assert name_run(RunFolder(tmp_path).read_json("spec.json")) == name_run(told)
 
 
 def test_nan_is_not_stored(tmp_path):
