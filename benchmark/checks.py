@@ -25,7 +25,7 @@ from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.datasets.trial import Result as Result
 from benchmark.datasets.trial import Skip
 from benchmark.errors import BROKEN, UsageError, describe
-from benchmark.scoring.encoding import read_report
+from benchmark.scoring.encoding import with_report
 from benchmark.spec import RunSpec
 from benchmark.training.capture import has_failed
 from benchmark.training.checkpoint import Checkpoint
@@ -313,7 +313,7 @@ def measures(cls: type[Method]) -> None:
         terms = subject.method.measure(networks, images, noise)
     told = flatten_terms({name: term[None] for name, term in terms.items()})
     try:
-        read_report(subject.method, subject.networks, subject.hyperparameters, told[0] if told else {})
+        with_report(told[0] if told else {}, subject.method, subject.networks, subject.hyperparameters)
     except ValueError as error:
         raise AssertionError(str(error)) from error
 

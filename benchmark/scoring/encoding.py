@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -265,17 +264,16 @@ def measure(
         for name, term in method.measure(called, dataset.at(places), noise).items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term * len(places)
     means = flatten_terms({name: total[None] / len(rows.test) for name, total in sums.items()})
-    measured = means[0] if means else {}
-    return measured | read_report(method, networks, spec.resolve_hyperparameters(), measured)
+    return with_report(means[0] if means else {}, method, networks, spec.resolve_hyperparameters())
 
 
-def read_report(
-    method: Method, networks: nn.ModuleDict, hyperparameters: Any, measured: Mapping[str, float] = MappingProxyType({})
+def with_report(
+    measured: Mapping[str, float], method: Method, networks: nn.ModuleDict, hyperparameters: Any
 ) -> dict[str, float]:
-    """What a method reports of itself, as plain numbers.
+    """What was measured, and what the method reports of itself, as plain numbers.
 
     Raises:
-        ValueError: that, or what was measured, cannot stand in the tables beside scores.
+        ValueError: it cannot stand in the tables beside scores.
     """
     given = {**measured, **method.report(dict(networks), hyperparameters)}
     for name, value in given.items():
