@@ -117,6 +117,26 @@ def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken
     _assert_as_unbroken(tmp_path, unbroken)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are not told of in /proc")
+@pytest.mark.parametrize("children", [1, 2])
+def test_an_interrupt_while_processes_start_prints_no_stack_trace(tmp_path, sweep, children):
+    """From the keyboard it reaches them all, those too that have only begun to import."""
+    process = _start(tmp_path, sweep, HELD="1")
+    while process.poll() is None and len(_children_of(process.pid)) < children:
+        time.sleep(0.001)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert "interrupted; " in told
+
+
+def _children_of(number):
+    tasks = Path(f"/proc/{number}/task").glob("*/children")
+    return [child for task in tasks for child in task.read_text().split()]
+
+
 def test_a_sweep_that_is_killed_goes_on(tmp_path, unbroken, sweep):
     process = _start(tmp_path, sweep, HELD="yes")
     _wait_for(tmp_path, "runs/*/checkpoint-0.bin", process)
