@@ -25,7 +25,7 @@ MOST_BINS = 1000
 ADVISED_BINS = 10
 ADVICE = f"bin_factors={ADVISED_BINS} (on the command line --bin-factors {ADVISED_BINS})"
 WIDE = 100  # codes: more are the images rather than a representation of them
-DECLARED: Mapping[type, tuple[str, ...]] = {  # what kind each attribute of a metric is
+KINDS: Mapping[type, tuple[str, ...]] = {  # what kind each attribute of a metric is
     str: ("chance", "ceiling", "reference", "cost"),
     int: ("version", "widest", "least_factors", "least_codes", "least_rows"),
     bool: ("higher_is_better", "ranked"),
@@ -297,7 +297,7 @@ class Metric:
 
     def refuse_odd(self) -> None:
         """Raise ValueError where what is declared is not as it must be, or does not go together."""
-        for kind, names in DECLARED.items():
+        for kind, names in KINDS.items():
             for name in names:
                 value = getattr(self, name)
                 if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

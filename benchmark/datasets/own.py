@@ -252,9 +252,10 @@ def _as_numbers(name: str, column: Sequence[str]) -> np.ndarray:
     if None in numbers:
         odd = column[numbers.index(None)]
         raise ValueError(f"{name} is {odd!r} in one row and a number in another; write numbers or names throughout")
-    if not np.isfinite(np.array(numbers, float)).all():
+    values = np.array(numbers, float)
+    if not np.isfinite(values).all():
         raise ValueError("it holds nan or infinity")
-    return np.array(numbers, float)
+    return values
 
 
 def _as_number(text: str) -> float | None:

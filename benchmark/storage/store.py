@@ -300,8 +300,6 @@ def _copies_among(folders: Sequence[RunFolder]) -> dict[str, str]:
         for folder in folders
         if endings[folder.path.name[-DIGEST_LETTERS:]] > 1 or not NAMED.search(folder.path.name)
     ]
-    if not odd:
-        return {}
     names = {folder.path.name for folder in folders}
     kept: dict[str, str] = {}  # by what the run is
     copies = {}

@@ -49,6 +49,11 @@ def _plugin(folder, text):
     return f"--plugin={path}"
 
 
+def _rows(path):
+    with path.open() as file:
+        return [*csv.DictReader(file)]
+
+
 def _told(capsys):
     """What was said of errors: one sentence a line."""
     err = capsys.readouterr().err
@@ -134,8 +139,7 @@ def test_what_a_method_measures_stands_under_its_own_names(tmp_path, capsys):
     names = ",".join([*methods_of, "vae"])
     assert main([*SWEEP, "--methods", names, "--metrics", "mig", plugin, "--out", str(out)]) == 1
     assert f"{len(methods_of)} of {len(methods_of) + 1} runs failed" in _told(capsys)
-    with (out / "runs.csv").open() as file:
-        found = {row["method"]: (row["state"], row["reason"]) for row in csv.DictReader(file)}
+    found = {row["method"]: (row["state"], row["reason"]) for row in _rows(out / "runs.csv")}
     assert found.pop("vae") == ("finished", "none")
     for name, given in methods_of.items():
         assert found[name][0] == "failed"
@@ -163,8 +167,7 @@ def test_a_metric_that_breaks_costs_its_own_score(tmp_path, capsys):
     plugin, out, names = _plugin(tmp_path, text), tmp_path / "out", ",".join([*bodies, "mig"])
     assert main([*SWEEP, "--methods", "vae", "--metrics", names, plugin, "--out", str(out)]) == 1
     capsys.readouterr()
-    with (out / "runs.csv").open() as file:
-        rows = [*csv.DictReader(file)]
+    rows = _rows(out / "runs.csv")
     (reason,) = {row["reason"] for row in rows}
     assert {row["state"] for row in rows} == {"finished"}
     assert {row["metric"] for row in rows} & {*bodies, "mig"} == {"mig"}
@@ -195,8 +198,7 @@ def test_a_metric_called_like_a_measure_is_told(tmp_path, capsys):
     assert (out / "runs.csv").read_text().count(",reconstruction,") == 1
     # One that measures nothing is scored, and stands in the same table.
     assert main([*SWEEP, "--methods", "vae,pca", "--metrics", "reconstruction", plugin, "--out", str(out)]) == 0
-    with (out / "leaderboard.csv").open() as file:
-        found = {row["method"]: row["reconstruction_mean"] for row in csv.DictReader(file)}
+    found = {row["method"]: row["reconstruction_mean"] for row in _rows(out / "leaderboard.csv")}
     assert found == {"vae": "", "pca": "0.5"}
 
 
