@@ -180,8 +180,8 @@ def refuse_unknown_method(name: str) -> None:
         raise unknown("method", name, known)
 
 
-def chosen_metrics(names: Iterable[str]) -> dict[str, "Metric"]:
-    """The metrics of those names, with options that stand in them, each once; "all" stands for all that are registered.
+def chosen_metrics(names: str | Iterable[str]) -> dict[str, "Metric"]:
+    """The metrics of those names, or of one, with options that stand in them, each once; "all" is all that there are.
 
     Raises:
         UsageError: there is no such metric, or it has no such option.
@@ -189,7 +189,7 @@ def chosen_metrics(names: Iterable[str]) -> dict[str, "Metric"]:
     import metrics
 
     chosen: dict[str, Metric] = {}
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
         chosen |= metrics.REGISTRY if name == "all" else {name: _find_metric(name)}
     return chosen
 

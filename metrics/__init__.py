@@ -119,13 +119,13 @@ def score(
     factors_test: ArrayLike | None = None,
     *,
     factor_names: Sequence[str] | None = None,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     seed: int = 0,
     bin_factors: int | None = None,
     groups: Groups | None = None,
     options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> dict[str, Values]:
-    """Score any representation with the metrics of those names (None: with all that suit it).
+    """Score any representation with the metrics of those names, or of one (None: with all that suit it).
 
     Args:
         codes, factors: (N, D) numbers and (N, K) integers; `Table` says the rest.
@@ -150,7 +150,8 @@ def score(
         >>> score(factors, factors, metrics=["beta_vae_score"])["beta_vae_score"]["score"]
         1.0
     """
-    chosen = [find(name) for name in (REGISTRY if metrics is None else metrics)]
+    named = [metrics] if isinstance(metrics, str) else REGISTRY if metrics is None else metrics
+    chosen = [find(name) for name in named]
     if strange := [name for name in options if name not in {metric.base for metric in chosen}]:
         raise ValueError(f"options are for {strange[0]!r}; {nearest(strange[0], [metric.base for metric in chosen])}")
     chosen = [metric.with_options(**options.get(metric.base, {})) for metric in chosen]

@@ -221,6 +221,8 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     arrays = []
     for name, given in ((codes_name, codes), (factors_name, factors)):
+        if np.ma.is_masked(given):  # numpy would take what lies under the mask
+            raise ValueError(f"{name} holds masked values; numbers are needed.")
         array = np.asarray(given)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name} holds {array.dtype}; numbers are needed.")

@@ -195,7 +195,7 @@ def score_encoder(
     dataset: FactorDataset,
     *,
     encode: Encode | None = None,
-    metrics: Iterable[str] = ("all",),
+    metrics: str | Iterable[str] = "all",
     train_rows: int = 10_000,
     test_rows: int = 5_000,
     seed: int = 0,

@@ -214,6 +214,8 @@ def test_given_test_rows_leave_all_others_for_training():
         (GOOD, GOOD + 0.5, r"factors holds fractions such as 0\.5; cut them into bins with bin_factors=10"),
         (GOOD, GOOD * 0, "factor 'factor_0' takes one value only"),
         (GOOD.astype(object), GOOD, "codes holds object"),
+        (np.ma.masked_equal(GOOD, 1), GOOD, "codes holds masked values"),
+        (GOOD, np.ma.masked_equal(GOOD, 1), "factors holds masked values"),
         (GOOD, np.full((12, 2), "a"), "factors holds <U1"),
     ],
 )
@@ -517,6 +519,11 @@ def test_names_that_cannot_be_read(name):
 def test_an_unknown_metric():
     with pytest.raises(KeyError, match="unknown metric 'mgi'; did you mean 'mig'"):
         metrics.score(GOOD, GOOD, metrics=["mgi"])
+
+
+def test_one_name_is_no_list_of_letters():
+    factors = np.random.default_rng(0).integers(4, size=(300, 2))
+    assert metrics.score(factors, factors, metrics="mig") == metrics.score(factors, factors, metrics=["mig"])
 
 
 def test_scores_with_options_stand_under_their_own_name():

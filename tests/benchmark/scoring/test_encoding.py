@@ -125,7 +125,7 @@ class _Positions(nn.Module):
 
 def test_anyones_encoder(mini):
     encoder = _Positions().train()
-    values = score_encoder(encoder, mini, metrics=["mig"], seed=2)
+    values = score_encoder(encoder, mini, metrics="mig", seed=2)
     assert encoder.training
     assert values["mig"]["gap_position_x"] > 0.9
     assert values["mig"]["gap_position_y"] > 0.9
