@@ -45,7 +45,7 @@ from benchmark.options import (
     score_stored_parser,
     submit_parser,
 )
-from benchmark.spec import find_method, labels_of, refuse_unknown_method
+from benchmark.spec import chosen_metrics, find_method, labels_of, refuse_unknown_method
 
 if TYPE_CHECKING:
     from benchmark.running.execution import Outcome
@@ -60,6 +60,7 @@ KEPT = {  # by a command that is interrupted
     "leaderboard": "what was stored is kept; the same command makes the tables",
     "check": "what was checked is told above; nothing is stored",
     "check-data": "what was checked is told above; images that were made whole are kept",
+    "check-metric": "what was checked is told above; nothing is stored",
     "archive": "what was copied is whole; the same command copies the rest",
     "score-stored": "what was scored is kept; the same command scores the rest",
     "paper": "nothing was written",
@@ -123,6 +124,7 @@ def _answer(given: list[str]) -> int:
             _leaderboard,
             _check,
             _check_data,
+            _check_metric,
             _archive,
             _score_stored,
             _paper,
@@ -442,6 +444,28 @@ def _try_data(name: str, folder: Path | None) -> bool:
     if moved:
         console.print(display.factors_table(name, moved))
     return any(finding.state == "failed" for finding in findings)
+
+
+# --- check-metric ----------------------------------------------------------------------------------
+
+
+def _check_metric(given: Sequence[str]) -> int:
+    told = "Try what one expects of every metric, but for what it declares to lack."
+    parser = Parser(prog="run_benchmark.py check-metric", description=told, allow_abbrev=False)
+    parser.add_argument("metric", metavar="NAME", help="a metric's name, such as mig or mig[bins=10], or all")
+    add_plugin(parser)
+    options = parse(parser, given)
+    _load_plugins(options)
+    chosen = chosen_metrics(options["metric"])
+    from benchmark.report import display
+    from benchmark.scoring.trial import try_metric
+
+    failed = False
+    for name, metric in sorted(chosen.items()):
+        results = try_metric(metric)
+        _console().print(display.checks_table(name, results))
+        failed |= any(result.state == "failed" for result in results)
+    return 1 if failed else 0
 
 
 # --- paper -----------------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ def run_parser() -> Parser:
         "       run_benchmark.py leaderboard [--out DIR]\n"
         "       run_benchmark.py check METHOD [--device cuda] [--plugin FILE.py]\n"
         "       run_benchmark.py check-data NAME [--plugin FILE.py] [--data-dir DIR]\n"
+        "       run_benchmark.py check-metric NAME [--plugin FILE.py]\n"
         "       run_benchmark.py archive --to DIR [--out DIR] [--codes 3] [--pictures 1]\n"
         "       run_benchmark.py score-stored DIR [--metrics A,B]\n"
         "       run_benchmark.py paper DIR [DIR ...]\n"

@@ -14,6 +14,7 @@ import metrics
 from benchmark import datasets
 from benchmark.cli import main
 from benchmark.datasets.trial import try_dataset
+from benchmark.scoring.trial import try_metric
 from benchmark.spec import RunSpec
 from benchmark.training.harness import train
 from tests.benchmarks.readme_board import rank
@@ -55,6 +56,9 @@ def test_commands_are_understood(command, tmp_path, monkeypatch, example, plugin
         arguments = [str(ROOT / word) if word.endswith(".py") else word for word in arguments]
         # What the checks find of each is for other tests.
         monkeypatch.setattr("benchmark.checks.check_method", lambda cls, device: [])
+        assert main(arguments) == 0
+    elif arguments[:1] == ["check-metric"]:
+        monkeypatch.setattr("benchmark.scoring.trial.try_metric", lambda metric: [])
         assert main(arguments) == 0
     elif arguments[:1] == ["check-data"]:
         monkeypatch.setattr("benchmark.datasets.trial.try_dataset", lambda dataset: ([], []))
@@ -99,6 +103,11 @@ def test_the_example_method_trains(example, mini):
 def test_the_example_metric_scores(example):
     codes, factors = np.eye(3)[np.arange(60) % 3] * [1, 1, 0], np.arange(60)[:, None] % 3
     assert metrics.score(codes, factors, metrics=["used_codes"])["used_codes"] == {"score": pytest.approx(2 / 3)}
+
+
+def test_the_example_metric_is_as_it_must_be(example):
+    results = try_metric(metrics.find("used_codes"))
+    assert [(result.check, result.reason) for result in results if result.state == "failed"] == []
 
 
 def test_the_example_data_set_is_as_it_must_be(example):

@@ -41,7 +41,7 @@ def _describe_hyperparameter(field: Field[Any]) -> str:
 
 
 def checks_table(name: str, results: "Sequence[Result]") -> TextTable:
-    """What `check_method` found of a method, or `try_dataset` of a data set, a row each."""
+    """What `check_method` found of a method, `try_dataset` of a data set or `try_metric` of a metric, a row each."""
     table = TextTable("check", "", "reason", title=f"check {name}")
     for result in results:
         table.add_row(result.check, result.state, result.reason)

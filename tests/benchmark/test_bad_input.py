@@ -230,7 +230,7 @@ def _is_known(text, flags):
     return (
         bare in flags
         or helped
-        or text in ("--", "--dry-run", "run", "list", "score", "leaderboard", "check", "check-data")
+        or text in ("--", "--dry-run", "run", "list", "score", "leaderboard", "check", "check-data", "check-metric")
     )
 
 
@@ -279,6 +279,7 @@ def broken_subcommands(draw):
             garbage(lists, lists.__contains__).map(lambda text: ["list", text]),
             garbage(["betavae"], {*METHODS, "all"}.__contains__).map(lambda text: ["check", text]),
             garbage(["dsprites"], {*datasets.REGISTRY, "all"}.__contains__).map(lambda text: ["check-data", text]),
+            garbage(["mig"], {*METRICS, "all"}.__contains__).map(lambda text: ["check-metric", text]),
             MISSING.map(lambda text: ["leaderboard", f"--out={text}"]),
             MISSING.map(lambda text: ["score", text]),
             garbage(metrics, _listed({*METRICS, "all"})).map(lambda text: ["score", "x.npz", f"--metrics={text}"]),

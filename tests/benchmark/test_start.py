@@ -41,6 +41,7 @@ ALLOWED = {
         "submit x --name betavae": 2,
         "submit x --name mine": 2,
         "check-data --help": 0,
+        "check-metric --help": 0,
     },
     "numpy": {
         "rows dsprite --to x.npz": 2,
@@ -51,6 +52,7 @@ ALLOWED = {
         "--set betavea.beta=1": 2,
         "check betavea": 2,
         "check-data dsprite": 2,
+        "check-metric migg": 2,
         "score x.npz --metrics migg": 2,
         "score x.npz --metrics mig": 2,
         "list metrics": 0,
