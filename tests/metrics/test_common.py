@@ -51,7 +51,8 @@ def test_equal_seeds_give_equal_values_with_any_number_of_threads(metric, monkey
 
 
 @pytest.mark.parametrize("metric", sorted(REGISTRY))
-def test_values_are_plain_numbers(metric):
+def test_values_are_plain_numbers_and_all_columns_are_among_them(metric):
     values = _subject(metric).mixed
+    assert set(REGISTRY[metric].columns) <= set(values)
     assert all(type(value) is float for value in values.values()), values
     assert np.isfinite([*values.values()]).all()

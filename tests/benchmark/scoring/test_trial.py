@@ -1,6 +1,7 @@
 """Each check fails a metric that is broken in its way, and nothing else of it; the command tells what was found."""
 
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -120,6 +121,24 @@ def test_what_breaks_at_once_is_one_failure():
     results = try_metric(replace(SOUND, function=broken, breaks={}))
     assert (results[0].check, results[0].state) == ("values", "failed")
     assert {(result.state, result.reason) for result in results[1:]} == {("skipped", "as values did not pass")}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_told_once():
+    def warning(table, rng):
+        warnings.warn("few\nrows", stacklevel=1)
+        return followed(table, rng)
+
+    results = {result.check: result for result in try_metric(replace(SOUND, function=warning))}
+    assert results["permuting latents"].reason == "it warns 'few'"
+    assert {result.state for result in results.values()} == {"passed"}
+
+
+def test_columns_that_so_few_rows_do_not_give_are_told():
+    metric = replace(SOUND, names=(*SOUND.names, "of_many"), columns=("score", "of_many"))
+    results = try_metric(metric)
+    assert results[0].reason.endswith("; of 1,200 rows it does not give of_many")
+    assert {result.state for result in results} == {"passed"}
 
 
 def test_what_the_tables_do_not_suit_is_told():
