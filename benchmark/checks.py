@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, asdict, fields, replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -21,10 +22,10 @@ from torch import Tensor, nn
 
 import methods
 from benchmark import presets
+from benchmark.attempts import Result as Result
+from benchmark.attempts import Skip, attempt
 from benchmark.datasets.base import FactorDataset, Indices
-from benchmark.datasets.trial import Result as Result
-from benchmark.datasets.trial import Skip
-from benchmark.errors import BROKEN, UsageError, describe
+from benchmark.errors import UsageError
 from benchmark.scoring.encoding import with_report
 from benchmark.spec import RunSpec
 from benchmark.training.capture import has_failed
@@ -523,23 +524,10 @@ def check_method(cls: type[Method], device: str = "cpu") -> list[Result]:
         for check in ON_GPU if place.type == "cuda" else CHECKS:
             culprit = next((broken[need] for need in NEEDS.get(check, ()) if need in broken), None)
             skipped = Result(check.__name__, "skipped", f"as {culprit} failed")
-            results[check] = skipped if culprit else _try(check, cls)
+            results[check] = skipped if culprit else attempt(check.__name__, partial(check, cls))
             if culprit or results[check].state == "failed":
                 broken[check] = culprit or check.__name__
     return list(results.values())
-
-
-def _try(check: Check, cls: type[Method]) -> Result:
-    name = check.__name__
-    try:
-        check(cls)
-    except Skip as reason:
-        return Result(name, "skipped", str(reason))
-    except (AssertionError, UsageError) as error:
-        return Result(name, "failed", str(error))
-    except BROKEN as error:
-        return Result(name, "failed", f"it raises {describe(error)}")
-    return Result(name, "passed")
 
 
 @contextmanager

@@ -28,6 +28,7 @@ STOREYS = [
     {"training"},
     {"spec", "plugins"},
     {"datasets", "presets", "arrays"},
+    {"attempts"},
     {"errors", "methods", "metrics"},
 ]
 ROOMS = {room: height for height, storey in enumerate(reversed(STOREYS)) for room in storey}

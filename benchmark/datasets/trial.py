@@ -11,16 +11,17 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.attempts import Result, Skip, attempt
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.contract import GREY, OUT_OF_MEMORY, ROUNDING, check_dataset
 from benchmark.datasets.drawn import DrawnDataset, keys_of
-from benchmark.errors import BROKEN, UsageError, describe, one_line
+from benchmark.errors import UsageError
 
 IMAGES = 48  # looked at in each check
 PLACES = 16  # of the other factors, at which each factor is moved
@@ -30,15 +31,6 @@ TIMED = 128  # images, a batch of the preset quick
 FAINT = 0.1  # of a pixel's range: less is no part of an outline
 CLEAR = 3.0  # times as far along the axis that is named as across it
 KEPT = 0.9  # of an outline, where nothing but a colour changes
-
-
-@dataclass(frozen=True)
-class Result:
-    """How one check went; `reason` is one sentence or a figure, and may be empty."""
-
-    check: str
-    state: Literal["passed", "failed", "skipped"]
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,10 +49,6 @@ class Moved:
     pixels: float
     still: tuple[tuple[int, int], ...]
     looked_at: str = ""
-
-
-class Skip(Exception):  # noqa: N818 -- no error
-    """The check does not apply; the message says why."""
 
 
 # --- the checks: each returns what to tell, raises Skip, or fails an assertion whose message is the reason ---
@@ -149,22 +137,12 @@ def try_dataset(dataset: FactorDataset) -> tuple[list[Result], list[Moved]]:
         return findings + [Result(name, "skipped", "as contract failed") for name in names], []
     findings += [_try(check, dataset) for check in CHECKS[1:]]
     moved: list[Moved] = []
-    findings.append(_try(lambda data: factors(data, moved), dataset, "factors"))
+    findings.append(attempt("factors", partial(factors, dataset, moved), *OUT_OF_MEMORY))
     return findings, moved
 
 
-def _try(check: Check, dataset: FactorDataset, name: str = "") -> Result:
-    name = name or check.__name__
-    try:
-        return Result(name, "passed", check(dataset))
-    except Skip as reason:
-        return Result(name, "skipped", str(reason))
-    except AssertionError as error:
-        return Result(name, "failed", one_line(str(error)))
-    except OUT_OF_MEMORY:
-        raise
-    except BROKEN as error:  # a data set of one's own breaks in any way
-        return Result(name, "failed", f"it raises {describe(error)}")
+def _try(check: Check, dataset: FactorDataset) -> Result:
+    return attempt(check.__name__, partial(check, dataset), *OUT_OF_MEMORY)
 
 
 def _some(dataset: FactorDataset) -> Tensor:

@@ -15,8 +15,9 @@ from benchmark.spec import format_value
 from methods.base import hyperparameter_fields
 
 if TYPE_CHECKING:
+    from benchmark.attempts import Result
     from benchmark.datasets.base import FactorDataset
-    from benchmark.datasets.trial import Moved, Result  # which bring torch
+    from benchmark.datasets.trial import Moved  # which brings torch
     from metrics import Metric
 
 SPACIOUS = 1_000  # codes that no encoder here gives: a limit beyond them is not worth a word

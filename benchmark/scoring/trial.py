@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.datasets.trial import Result, Skip
-from benchmark.errors import BROKEN, describe, one_line, unknown
+from benchmark.attempts import Result, Skip, attempt
+from benchmark.errors import BROKEN, describe, unknown
 from metrics import Metric, Table, Values
 
 SIZES = (3, 4, 6)
@@ -335,19 +335,14 @@ def try_metric(metric: Metric) -> list[Result]:
     results: list[Result] = []
     for name, check in CHECKS.items():
         stands = not results or results[0].state == "passed"
-        results.append(_try(name, check, subject) if stands else Result(name, "skipped", "as values did not pass"))
+        skipped = Result(name, "skipped", "as values did not pass")
+        results.append(attempt(name, partial(_tell, check, subject)) if stands else skipped)
     return results
 
 
-def _try(name: str, check: Check, subject: Subject) -> Result:
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            told = [check(subject)]
-        told += dict.fromkeys(f"it warns {str(each.message).partition(chr(10))[0]!r}" for each in caught)
-        return Result(name, "passed", one_line("; ".join(filter(None, told))))
-    except Skip as reason:
-        return Result(name, "skipped", one_line(str(reason)))
-    except AssertionError as error:
-        return Result(name, "failed", one_line(str(error)))
-    except BROKEN as error:  # a metric of one's own breaks in any way
-        return Result(name, "failed", f"it raises {describe(error)}")
+def _tell(check: Check, subject: Subject) -> str:
+    """What the check tells, and of what the metric warns meanwhile."""
+    with warnings.catch_warnings(record=True) as caught:
+        told = [check(subject)]
+    told += dict.fromkeys(f"it warns {str(each.message).partition(chr(10))[0]!r}" for each in caught)
+    return "; ".join(filter(None, told))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmark.datasets.trial import Skip
+from benchmark.attempts import Skip
 from benchmark.scoring.trial import CHECKS, Subject
 from metrics import REGISTRY, boosting, prediction
 

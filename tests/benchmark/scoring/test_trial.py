@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import metrics
+from benchmark.attempts import Result
 from benchmark.cli import main
-from benchmark.datasets.trial import Result
 from benchmark.scoring import trial
 from benchmark.scoring.trial import CHECKS, try_metric
 
