@@ -16,13 +16,13 @@ from benchmark.scoring.trial import CHECKS, Subject
 from metrics import REGISTRY, boosting, prediction
 
 # What takes minutes is tried with less of the same.
-OPTIONS = {"downstream": {"rows": (10, 100)}}
+OPTIONS = {"downstream": {"rows": (10, 100, 1000)}}
 
 
 @pytest.fixture(autouse=True)
 def _less_of_the_same(monkeypatch):
     monkeypatch.setattr(boosting, "STEPS", 6)
-    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [1, 100])
+    monkeypatch.setattr(sys.modules["metrics.downstream"], "PENALTIES", [1, 1e4])
     monkeypatch.setattr(sys.modules["metrics.downstream"], "FOLDS", 2)
 
 
