@@ -286,10 +286,11 @@ def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
 def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
     """The run of the lowest seed of each configuration, by a label, beta and then name ascending.
 
-    Of many configurations some, evenly from the least beta to the greatest.
+    Of many configurations that keep what is drawn some, evenly from the least beta to the greatest.
     """
     texts = dict.fromkeys(["run", *CONFIGURATION], "str")
     runs = block.drop_duplicates("run").sort_values("seed").drop_duplicates(CONFIGURATION).astype(texts)
+    runs = runs[[run_folder(out, run).is_pictured for run in runs["run"]]]
     order = "beta_mean" if "beta_mean" in board else "rank"
     rows = board.drop_duplicates(CONFIGURATION)[[*CONFIGURATION, order]]
     runs = runs.merge(rows.astype(dict.fromkeys(CONFIGURATION, "str")), on=CONFIGURATION)

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmark.datasets.worlds import PARTS
-from benchmark.storage.store import RUNS, RunFolder, codes_file, stored_runs, write_atomically
+from benchmark.storage.store import PICTURED, RUNS, RunFolder, codes_file, stored_runs, write_atomically
 
 OF_EACH = ("spec.json", "submission.json", "scores.json", "environment.json", "agreement.json", "status.json")
-PICTURED = ("pictures.npz", "history.csv")
 SCORED = tuple(codes_file(part) for part in ("", *PARTS))
 
 

@@ -28,6 +28,7 @@ from benchmark.storage.shapes import are_sound_arrays, is_sound_history, is_soun
 from benchmark.training.checkpoint import Checkpoint
 
 RUNS = "runs"
+PICTURED = ("pictures.npz", "history.csv")  # what figures of a run are drawn from
 LOCKS = "locks"
 LOCK_SECONDS = 1.0  # between looks at whether waiting for a lock still makes sense
 MOST_ROUNDED = 0.01  # of a code's deviation, which float16 may take from its values or add to them
@@ -89,6 +90,11 @@ class RunFolder:
     def keeps_codes(self) -> bool:
         """Whether the codes of its scored rows are stored."""
         return (self.path / "codes.npz").is_file()
+
+    @property
+    def is_pictured(self) -> bool:
+        """Whether its pictures or its history are stored, which an archive has of few runs."""
+        return any((self.path / name).is_file() for name in PICTURED)
 
     @property
     def identified(self) -> bool:

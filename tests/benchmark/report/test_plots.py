@@ -103,6 +103,19 @@ def test_of_many_configurations_some_are_drawn(drawn, monkeypatch):
     assert len(chosen) == 3
 
 
+def test_runs_without_pictures_take_no_place_of_those_with_some(drawn, tmp_path, monkeypatch):
+    out, _ = drawn
+    shutil.copytree(out / "runs", tmp_path / "runs")
+    pictured = {folder.name for folder in (tmp_path / "runs").glob("betavae-*-s0-*")}
+    for folder in (tmp_path / "runs").iterdir():
+        if folder.name not in pictured:
+            for name in ("pictures.npz", "history.csv"):
+                (folder / name).unlink(missing_ok=True)
+    monkeypatch.setattr(plots, "COMPARED", len(pictured))
+    chosen = plots._first_runs(tmp_path, *write_tables(tmp_path))
+    assert {folder.path.name for folder in chosen.values()} == pictured
+
+
 def test_traversal_rows_are_ordered_by_kl(drawn):
     out, _ = drawn
     run = next((out / "runs").glob("vae-*")).name
