@@ -1,9 +1,20 @@
-"""A page read as a browser reads it, for the tests of it."""
+"""A page read as a browser reads it, for the tests of it, and the runs that they make one of."""
 
+import shutil
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 
+RUNS = Path(__file__).parents[3] / "results" / "reference" / "shapes3d" / "runs"
+METHODS = {"betavae", "annealedvae", "factorvae", "betatcvae", "dipvae_i", "dipvae_ii", "adagvae", "adamlvae"}
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+def copy_runs(out: Path, worlds: bool) -> None:
+    """Copy the reference's runs of ten configurations on Shapes3D, and of two of them in worlds that are not ideal."""
+    for run in RUNS.iterdir():
+        if run.name.partition("-")[0] in METHODS and (worlds or "-shapes3d-quick-" in run.name):
+            shutil.copytree(run, out / "runs" / run.name)
 
 
 @dataclass

@@ -29,14 +29,13 @@ from benchmark.report.page_tables import ALONE, Leader, _note, show, tell_leader
 from benchmark.report.reported import PAPERS, reported_numbers, reported_of
 from benchmark.spec import APART, AS_LABELS, RunSpec
 from benchmark.storage.store import RunFolder, stored_runs
-from tests.benchmark.report.pages import Element, read_page
+from tests.benchmark.report.pages import Element, copy_runs, read_page
 from tests.benchmark.stored_runs import store_runs
 
 pytestmark = pytest.mark.whole
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
-WORLDS = shutil.ignore_patterns("*_held_out_*", "*_correlated_*")
 HOSTILE = "<script>alert(1)</script>"
 QUOTED = "\"><svg onload=alert(1)>' --></style></script>"
 
@@ -55,7 +54,7 @@ def make_page(out: Path) -> Element:
 def out(tmp_path_factory):
     """Runs on Shapes3D as it is, some with pictures and most with codes."""
     folder = tmp_path_factory.mktemp("page")
-    shutil.copytree(REFERENCE / "shapes3d" / "runs", folder / "runs", ignore=WORLDS)
+    copy_runs(folder, worlds=False)
     return folder
 
 

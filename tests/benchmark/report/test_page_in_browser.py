@@ -11,6 +11,7 @@ import pytest
 from benchmark.report.comparisons import compare_all
 from benchmark.report.leaderboard import build_leaderboard, collect_runs
 from benchmark.report.page import write_page
+from tests.benchmark.report.pages import copy_runs
 
 selenium = pytest.importorskip("selenium", reason="the extra `browser` is not installed")
 
@@ -20,7 +21,6 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.select import Select  # noqa: E402
 
-REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 SWITCHES = (
@@ -66,7 +66,7 @@ def requests_of(driver) -> set[str]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     out = tmp_path_factory.mktemp("browsed")
-    shutil.copytree(REFERENCE / "shapes3d" / "runs", out / "runs")
+    copy_runs(out, worlds=True)
     runs = collect_runs(out)
     board = build_leaderboard(runs)
     return write_page(out, runs, board, compare_all(runs, board))
