@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 import methods
 from benchmark import presets
-from benchmark.attempts import Result as Result
-from benchmark.attempts import Skip, attempt
+from benchmark.attempts import Result, Skip, attempt
 from benchmark.datasets.base import FactorDataset, Indices
 from benchmark.errors import UsageError
 from benchmark.scoring.encoding import with_report

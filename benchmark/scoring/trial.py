@@ -186,8 +186,9 @@ def declared(subject: Subject) -> str:
     for what in ("chance", "ceiling", "reference", "cost"):
         assert getattr(metric, what), f"it declares no {what}"
     of_columns = [f"{change} ({column})" for change in CHANGES for column in metric.names]
+    known = [*CHANGES, JUDGING, RANKING, NOTICING, *of_columns]
     for name, reason in metric.breaks.items():
-        if name not in (known := [*CHANGES, JUDGING, RANKING, NOTICING, *of_columns]):
+        if name not in known:
             raise AssertionError(str(unknown("property under breaks", name, known)))
         assert reason, f"it declares under breaks {name!r}, and no reason"
     looks, judges = metric.least_factors > 0, JUDGING not in metric.breaks

@@ -10,7 +10,8 @@ from torch import nn
 
 import methods
 from benchmark import checks, presets
-from benchmark.checks import CHECKS, Result, check_method
+from benchmark.attempts import Result
+from benchmark.checks import CHECKS, check_method
 from methods.base import Method, NoHyperparameters, Optimiser, Player, hyperparameter
 from methods.betavae import BetaVAE
 from methods.vae import VAE

@@ -12,7 +12,7 @@ from benchmark.report.plots import draw_all
 from benchmark.running.execution import Workplace, execute
 from benchmark.scoring.pictures import HEADER, MARGIN, draw_reconstructions
 from benchmark.spec import RunSpec
-from benchmark.storage.store import run_folder, stored_runs
+from benchmark.storage.store import PICTURED, run_folder, stored_runs
 
 pytestmark = pytest.mark.whole
 
@@ -109,7 +109,7 @@ def test_runs_without_pictures_take_no_place_of_those_with_some(drawn, tmp_path,
     pictured = {folder.name for folder in (tmp_path / "runs").glob("betavae-*-s0-*")}
     for folder in (tmp_path / "runs").iterdir():
         if folder.name not in pictured:
-            for name in ("pictures.npz", "history.csv"):
+            for name in PICTURED:
                 (folder / name).unlink(missing_ok=True)
     monkeypatch.setattr(plots, "COMPARED", len(pictured))
     chosen = plots._first_runs(tmp_path, *write_tables(tmp_path))
