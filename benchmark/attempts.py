@@ -33,6 +33,6 @@ def attempt(name: str, check: Callable[[], str | None], *spared: type[BaseExcept
     except spared:
         raise
     except (AssertionError, UsageError) as error:
-        return Result(name, "failed", one_line(str(error)))
+        return Result(name, "failed", one_line(str(error)) or f"it raises {describe(error)}")
     except BROKEN as error:
         return Result(name, "failed", f"it raises {describe(error)}")

@@ -221,7 +221,8 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     arrays = []
     for name, given in ((codes_name, codes), (factors_name, factors)):
-        if np.ma.is_masked(given):  # numpy would take what lies under the mask
+        if any(map(np.ma.is_masked, [given, *(given if isinstance(given, list | tuple) else [])])):
+            # numpy would take what lies under the mask
             raise ValueError(f"{name} holds masked values; numbers are needed.")
         array = np.asarray(given)
         if array.dtype.kind not in "biuf":
@@ -309,10 +310,16 @@ class Metric:
         if not all(isinstance(end, int | float) for end in self.range):
             raise ValueError(f"metric {self.name!r} declares range {self.range}, where numbers are needed.")
         low, high = self.range if len(self.range) == 2 else (nan, nan)
-        if "score" not in self.names or not {*self.columns} <= {*self.names} or not low < high or self.version < 1:
+        odd_columns = self.columns[:1] != ("score",) or not {*self.columns} <= {*self.names}
+        if odd_columns or not low < high or self.version < 1:
             told = f"version {self.version}, names {self.names}, columns {self.columns} and range {self.range}"
-            needed = "a version from 1, names that hold 'score' and all columns, and a range from low to high"
+            needed = "a version from 1, columns from 'score' on, names that hold them all, and a range from low to high"
             raise ValueError(f"metric {self.name!r} declares {told}, where {needed} are needed.")
+        for name, reason in self.breaks.items():
+            if not isinstance(name, str) or not isinstance(reason, str):
+                raise ValueError(
+                    f"metric {self.name!r} declares under breaks {name!r}: {reason!r}, where two texts are needed."
+                )
         for name, option in read_options(self.function).items():
             try:
                 option.read(option.default)

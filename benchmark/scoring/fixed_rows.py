@@ -10,7 +10,9 @@ import torch
 
 from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
+from benchmark.datasets.contract import OUT_OF_MEMORY
 from benchmark.datasets.drawn import keys_of
+from benchmark.errors import blaming
 from benchmark.scoring.encoding import ENCODE_BATCH, Rows, share_rows
 from benchmark.storage.store import open_atomically
 
@@ -41,9 +43,15 @@ def version_of(dataset: FactorDataset) -> int:
 
 
 def fixed_images(dataset: FactorDataset, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """The images at the indices as bytes (B, C, H, W), some at a time; what is drawn of them follows from the index."""
+    """The images at the indices as bytes (B, C, H, W), some at a time; what is drawn of them follows from the index.
+
+    Raises:
+        UsageError: the data set breaks over them, which is then told of it and not of what is done with them.
+    """
     for some in torch.split(torch.from_numpy(indices), ENCODE_BATCH):
-        yield (dataset.images(some) * 255).round().to(torch.uint8).cpu().numpy()
+        with blaming(f"data set {dataset.name!r} cannot be read", *OUT_OF_MEMORY):
+            images = (dataset.images(some) * 255).round().to(torch.uint8).cpu().numpy()
+        yield images
 
 
 def write_rows(dataset: FactorDataset, path: Path, factors: bool = False, images: bool = False) -> str:

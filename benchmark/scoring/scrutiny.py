@@ -203,9 +203,10 @@ def _compare_equal_images(codes: np.ndarray, dataset: FactorDataset, rows: Rows,
     if not here:
         return f"not looked at: the images here are {dataset.source}", ""
     try:
-        blocks = [*fixed_images(dataset, rows.all)]
+        dataset.prepare()
     except UsageError:  # a published file that is not there
         return "not looked at: the images are not here", ""
+    blocks = fixed_images(dataset, rows.all)
     first: dict[bytes, int] = {}
     images = (image for block in blocks for image in block)
     twins = [(first.setdefault(hashlib.sha256(image.tobytes()).digest(), row), row) for row, image in enumerate(images)]

@@ -216,6 +216,7 @@ def test_given_test_rows_leave_all_others_for_training():
         (GOOD.astype(object), GOOD, "codes holds object"),
         (np.ma.masked_equal(GOOD, 1), GOOD, "codes holds masked values"),
         (GOOD, np.ma.masked_equal(GOOD, 1), "factors holds masked values"),
+        ([*np.ma.masked_equal(GOOD, 1)], GOOD, "codes holds masked values"),
         (GOOD, np.full((12, 2), "a"), "factors holds <U1"),
     ],
 )
@@ -333,8 +334,11 @@ def test_a_name_of_the_tables_is_refused(name):
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"names": ("total",)}, "a version from 1, names that hold 'score' and all columns"),
-        ({"columns": ("score", "spread")}, "names that hold 'score' and all columns"),
+        ({"names": ("total",)}, "columns from 'score' on, names that hold them all"),
+        ({"columns": ("score", "spread")}, "columns from 'score' on, names that hold them all"),
+        ({"columns": ()}, "columns from 'score' on"),
+        ({"breaks": {5: "x"}}, "declares under breaks 5: 'x', where two texts are needed"),
+        ({"breaks": {"shifting": None}}, "declares under breaks 'shifting': None"),
         ({"range": (1, 0)}, "a range from low to high"),
         ({"range": (0, 1, 2)}, "a range from low to high"),
         ({"range": ("a", "b")}, "where numbers"),

@@ -80,7 +80,7 @@ def test_the_true_factors_reach_the_ceiling(metric):
     assert REGISTRY[metric].names[0] == "score"
 
 
-@pytest.mark.parametrize("metric", ["mig", "mig_sup", "jemmig", "dcimig", "irs"])
+@pytest.mark.parametrize("metric", ["mig", "mig_sup", "jemmig", "dcimig", "irs", "med", "minimality_sufficiency"])
 def test_the_ceiling_counts_which_of_many_values_share_a_bin(metric):
     """Declared: two common values of forty lie side by side, or apart; the scores of codes do not see it."""
     common = np.random.default_rng(0).choice(40, 2000, p=[0.45, 0.45, *[0.1 / 38] * 38])

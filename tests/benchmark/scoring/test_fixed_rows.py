@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark import datasets
+from benchmark.errors import UsageError
 from benchmark.scoring.encoding import draw_rows
 from benchmark.scoring.fixed_rows import fixed_images, fixed_rows, rows_digest, write_rows
 
@@ -43,6 +44,15 @@ def test_the_digest_tells_version_and_order(mini, monkeypatch):
     assert before != rows_digest(mini, type(rows)(rows.train[::-1], rows.test))
     monkeypatch.setitem(datasets.VERSIONS, "dsprites_mini", 2)
     assert before != rows_digest(mini, rows)
+
+
+def test_what_breaks_over_an_image_is_told_of_the_data_set(mini, monkeypatch):
+    def images(indices):
+        raise ValueError("a picture is missing")
+
+    monkeypatch.setattr(mini, "images", images)
+    with pytest.raises(UsageError, match=r"data set 'dsprites_mini' cannot be read \(.*a picture is missing"):
+        next(fixed_images(mini, fixed_rows(mini).test))
 
 
 def test_a_file_of_rows(mini, tmp_path):

@@ -97,7 +97,7 @@ def test_what_cannot_be_looked_at_is_said(dsprites, seen, monkeypatch):
     labels = seen[2].astype(float)
     elsewhere = scrutinise(labels, dsprites, seen[0], as_table(labels, dsprites, seen[0]), here=False)
     assert [each.found for each in elsewhere if each.check == TWINS] == ["not looked at: the images here are rendered"]
-    monkeypatch.setattr("benchmark.scoring.scrutiny.fixed_images", refuse)
+    monkeypatch.setattr(dsprites, "prepare", refuse)
     wide = np.random.default_rng(0).normal(size=(15_000, WIDE + 1))
     found = {
         finding.check: finding.found
@@ -105,6 +105,16 @@ def test_what_cannot_be_looked_at_is_said(dsprites, seen, monkeypatch):
     }
     assert found[TWINS] == "not looked at: the images are not here"
     assert found[ORDER] == found[PARTS] == found["copied codes"] == "not looked at: more than 100 codes"
+
+
+def test_data_that_break_are_not_said_to_be_elsewhere(dsprites, seen, monkeypatch):
+    def images(*_):
+        raise OSError("a bad sector")
+
+    monkeypatch.setattr(dsprites, "images", images)
+    labels = seen[2].astype(float)
+    with pytest.raises(UsageError, match=r"data set 'dsprites' cannot be read .*a bad sector"):
+        scrutinise(labels, dsprites, seen[0], as_table(labels, dsprites, seen[0]))
 
 
 def test_data_without_factors(tmp_path):

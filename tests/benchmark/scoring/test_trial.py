@@ -89,12 +89,15 @@ BROKEN = {
         _changed(lambda values, table, _: {"score": values["score"] ** (table.codes.shape[1] / 5)}),
         "declare 'adding dead codes'",
     ),
-    "permuting latents": (
-        replace(SOUND, breaks={**SOUND.breaks, "permuting latents": "it does not"}),
-        "though it declares 'permuting latents' under breaks; leave that out",
+    "doubling codes": (
+        replace(
+            _changed(lambda values, table, _: {"score": values["score"]} if table.codes.shape[1] == 10 else None),
+            columns=SOUND.names,
+        ),
+        r"least 1\.000 is not given any more",
     ),
     "ranking noise last": (_changed(lambda values, *_: {"score": 1 - values["score"]}), "noise 0.9"),
-    "within range and ceiling": (_changed(lambda values, *_: {"score": values["score"] / 2}), "its ceiling is 1"),
+    "reaching its ceiling": (_changed(lambda values, *_: {"score": values["score"] / 2}), "its ceiling is 1"),
     "degenerate tables": (
         _changed(lambda values, table, _: values | {"least": 1 / (len(table.codes) > 8)}),
         "on few rows it raises ZeroDivisionError",
@@ -102,7 +105,8 @@ BROKEN = {
 }
 ALSO = {  # what else such a metric must fail, or what it is made of depends on
     "adding dead codes": {"doubling codes", "noticing a rotation"},
-    "ranking noise last": {"within range and ceiling", "noticing a rotation"},
+    "doubling codes": {"relabelling factors"},
+    "ranking noise last": {"reaching its ceiling", "noticing a rotation"},
 }
 
 
@@ -141,10 +145,80 @@ def test_columns_that_so_few_rows_do_not_give_are_told():
     assert {result.state for result in results} == {"passed"}
 
 
-def test_what_the_tables_do_not_suit_is_told():
-    results = try_metric(replace(SOUND, least_codes=6))
-    assert results[0].reason == "followed needs at least 6 codes, and the table has 5."
-    assert {result.state for result in results} == {"skipped"}
+def test_what_no_table_suits_is_told_and_no_success(monkeypatch, capsys):
+    unsuited = replace(SOUND, least_codes=6, breaks={**SOUND.breaks, "nonsense": "x"})
+    results = {result.check: result for result in try_metric(unsuited)}
+    assert results["values"].reason == "followed needs at least 6 codes, and the table has 5."
+    passed = {"options", "degenerate tables", "adding dead codes", "doubling codes", "speed"}
+    assert {name for name, result in results.items() if result.state != "skipped"} <= {*passed, "declared"}
+    assert "unknown property under breaks 'nonsense'" in results["declared"].reason
+    monkeypatch.setattr(trial, "try_metric", lambda metric: [Result("values", "skipped", "none suits")])
+    assert main(["check-metric", "mig"]) == 1
+    assert capsys.readouterr().err == "error: mig could not be scored on any codes that are tried here.\n"
+
+
+@pytest.mark.parametrize(
+    ("limits", "skipped"),
+    [
+        ({"least_codes": 4}, {"ranking noise last", "noticing a rotation", "reaching its ceiling"}),
+        ({"widest": 12}, {"adding dead codes"}),
+        (
+            {"needs": lambda table: "Few values are needed." * bool(table.factors.max() > 10)},
+            {"numbers are names", "relabelling factors", "speed"},
+        ),
+    ],
+)
+def test_codes_that_do_not_suit_a_metric_are_no_fault_of_it(limits, skipped):
+    results = try_metric(replace(SOUND, **limits))
+    assert {result.check for result in results if result.state == "skipped"} == skipped
+    assert [result for result in results if result.state == "failed"] == []
+
+
+@pytest.mark.parametrize(
+    ("scaled", "told"),
+    [
+        ({"range": (0, 100), "ceiling": "100"}, lambda values: {"score": 100 * values["score"]}),
+        ({"range": (-3, 0), "ceiling": "0"}, lambda values: {"score": 3 * values["score"] - 3}),
+        ({"ceiling": "1/3 of a factor"}, lambda values: {"score": values["score"] / 3}),
+        ({}, lambda values: {"score": values["score"] * (1 + 2e-7)}),
+    ],
+)
+def test_a_score_of_any_range_and_ceiling_is_tried_alike(scaled, told):
+    assert _failed(replace(_changed(lambda values, *_: told(values)), **scaled)) == {}
+
+
+def test_of_a_small_range_a_small_difference_counts():
+    def function(table, rng):
+        return {"score": table.codes[:, 0].std() / 100}
+
+    failed = _failed(replace(SOUND, function=function, range=(0, 0.05), breaks={}))
+    assert {"scaling all codes", "shrinking all codes"} <= {*failed}
+
+
+def test_a_property_that_is_not_seen_lacking_is_told():
+    breaks = {**SOUND.breaks, "permuting latents": "it may not", "doubling codes (other)": "it counts"}
+    metric = replace(_changed(lambda values, *_: values | {"other": 1.0}), names=("score", "least", "other"))
+    results = {result.check: result for result in try_metric(replace(metric, breaks=breaks))}
+    assert results["permuting latents"].reason.endswith("not seen here, though declared: it may not")
+    assert results["doubling codes"].reason.endswith("not seen here, though declared: it counts")
+    failed = _failed(replace(metric, breaks={**SOUND.breaks, "doubling codes (score)": "x"}))
+    assert "did you mean 'doubling codes'?" in failed["declared"] or "doubling codes (" in failed["declared"]
+
+
+def test_what_differs_is_named():
+    def other(values, table, rng):
+        return values | {"least": float(np.random.random())}  # noqa: NPY002
+
+    failed = _failed(_changed(other))
+    assert "draws from the global random state" in failed["repeated"]
+    assert re.match(r"least 0\.\d+ becomes 0\.\d+", failed["numbers are names"])
+
+
+def test_an_assertion_without_words_is_told():
+    def function(table, rng):
+        raise AssertionError
+
+    assert "AssertionError" in _failed(replace(SOUND, function=function))["values"]
 
 
 def test_a_metric_that_looks_at_codes_alone_judges_nothing():
@@ -158,7 +232,7 @@ def test_a_metric_that_looks_at_codes_alone_judges_nothing():
     assert [check for check, state in states.items() if state == "skipped"] == [
         "ranking noise last",
         "noticing a rotation",
-        "within range and ceiling",
+        "reaching its ceiling",
     ]
     failed = _failed(replace(metric, breaks={**breaks, "judging factors": ""}))
     assert failed["declared"] == "it declares under breaks 'judging factors', and no reason"
