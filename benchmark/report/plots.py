@@ -62,14 +62,15 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
     finished = runs[runs["state"] == "finished"]
     for keys, block in finished.groupby(BLOCK, observed=True):
         rows = board.merge(pd.DataFrame([keys], columns=BLOCK), on=BLOCK)
-        compared = _first_runs(out, block, rows)
+        pictured = _pictured(out, block)
+        compared = _first_runs(out, pictured, rows)
         pictures: dict[str, Callable[[], Figure | Image.Image | None]] = {
             "what_beta_does.png": partial(story.draw_story, out, block, rows),
             **{f"{name}.png": partial(draw, block, rows) for name, draw in OF_SCORES.items()},
             "kl_per_latent.png": partial(draw_kl_per_latent, compared),
             **{f"{kind}.png": partial(draw_sheet, compared.values(), kind) for kind in KINDS},
         }
-        folder, source = out / "plots" / block_name(block), _digest(block)
+        folder, source = out / "plots" / block_name(block), _digest(block, pictured)
         for kind, draw_kind in OF_SCORES.items():
             if every or (folder / f"{kind}{ALL}.png").exists():
                 pictures[f"{kind}{ALL}.png"] = partial(draw_kind, block, rows, every=True)
@@ -79,9 +80,9 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
     return paths
 
 
-def _digest(block: pd.DataFrame) -> str:
-    """Tells whether the same runs were drawn by the same code."""
-    rows = pd.util.hash_pandas_object(block, index=False).to_numpy()
+def _digest(block: pd.DataFrame, pictured: pd.DataFrame) -> str:
+    """Tells whether the same runs, of which the same keep pictures, were drawn by the same code."""
+    rows = np.concatenate([pd.util.hash_pandas_object(table, index=False) for table in (block, pictured["run"])])
     code = b"".join(Path(module).read_bytes() for module in (__file__, story.__file__))
     return hashlib.sha256(rows.tobytes() + code).hexdigest()
 
@@ -175,7 +176,7 @@ def draw_score_against_beta(block: pd.DataFrame, board: pd.DataFrame, every: boo
         for level, style in (("chance", ":"), ("ceiling", "--")):
             _mark_level(axis, wide, name, level, style)
         axis.set_title(name, y=1)
-        _scale_by_beta(axis, sorted(fixed.unique()) or [1.0])
+        _scale_by_beta(axis, sorted(fixed.unique()) or [1.0], wide["beta"].max())
         axis.set(xlabel="", ylabel=names[name], ylim=_score_limits(wide[name]))
     _label_below(figure, "beta (weight of the KL term)")
     _add_legend(figure, axes, "method")
@@ -262,7 +263,7 @@ def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
     if not histories:
         return None
     latents = max(len(history.filter(like=KL_PER_LATENT).columns) for history in histories.values())
-    title = "KL of each latent while training (first seed)"
+    title = "KL of each latent while training (one seed)"
     figure, axes = _panels(len(histories), title, None, share_y=True, between=0.3, right=1.2)
     for (label, history), axis in zip(histories.items(), axes, strict=True):
         for latent, colour in enumerate(_palette(latents)):
@@ -283,14 +284,19 @@ def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
     return 1.1 * greatest if greatest > 0 else 1.0
 
 
-def _first_runs(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
-    """The run of the lowest seed of each configuration, by a label, beta and then name ascending.
+def _pictured(out: Path, block: pd.DataFrame) -> pd.DataFrame:
+    """A row a run that keeps its pictures or history, by seed ascending."""
+    runs = block.drop_duplicates("run").sort_values(["seed", "run"])
+    return runs[[run_folder(out, run).is_pictured for run in runs["run"]]]
 
-    Of many configurations that keep what is drawn some, evenly from the least beta to the greatest.
+
+def _first_runs(out: Path, pictured: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
+    """Of each configuration the first of the runs that are pictured, by a label, beta and then name ascending.
+
+    Of many configurations some, evenly from the least beta to the greatest.
     """
     texts = dict.fromkeys(["run", *CONFIGURATION], "str")
-    runs = block.drop_duplicates("run").sort_values("seed").drop_duplicates(CONFIGURATION).astype(texts)
-    runs = runs[[run_folder(out, run).is_pictured for run in runs["run"]]]
+    runs = pictured.drop_duplicates(CONFIGURATION).astype(texts)
     order = "beta_mean" if "beta_mean" in board else "rank"
     rows = board.drop_duplicates(CONFIGURATION)[[*CONFIGURATION, order]]
     runs = runs.merge(rows.astype(dict.fromkeys(CONFIGURATION, "str")), on=CONFIGURATION)
@@ -310,14 +316,17 @@ def _wide(block: pd.DataFrame) -> pd.DataFrame:
     return scored.pivot_table(index=["run", "method"], columns="metric", values="value").reset_index()
 
 
-def _scale_by_beta(axis: Axes, betas: Sequence[float]) -> None:
-    """A logarithmic axis with a tick at each beta; linear below the least positive one where 0 is among them."""
+def _scale_by_beta(axis: Axes, betas: Sequence[float], greatest: float) -> None:
+    """A logarithmic axis with a tick at each of `betas`; linear below the least positive one where 0 is among them.
+
+    It reaches as far as `greatest`, for a training can find a beta beyond all that were set.
+    """
     if min(betas) > 0:
         axis.set_xscale("log", base=2)
     else:
         least = min((beta for beta in betas if beta > 0), default=1.0)
         axis.set_xscale("symlog", base=2, linthresh=least)
-        axis.set_xlim(-least / 2, max(*betas, least) * 1.3)
+        axis.set_xlim(-least / 2, max(greatest, least) * 1.3)
     ticks = [betas[i] for i in _spread(len(betas), MOST_TICKS)]
     axis.set_xticks(ticks, labels=[f"{beta:.3g}" for beta in ticks])
     axis.minorticks_off()

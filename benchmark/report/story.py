@@ -102,9 +102,10 @@ def count_factors(block: pd.DataFrame) -> int | None:
 
 
 def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, best: bool) -> None:
-    """A row a latent in use, by descending KL, of the lowest seed's model: from -3 to 3."""
+    """A row a latent in use, by descending KL, of the lowest seed's model that is pictured: from -3 to 3."""
     own = runs[runs["hyperparameters"] == row["hyperparameters"]].sort_values("seed")
-    folder = run_folder(out, str(own["run"].iloc[0]))
+    folders = [run_folder(out, str(run)) for run in own["run"].unique()]
+    folder = next((folder for folder in folders if folder.is_pictured), folders[0])
     image, kept, left_out = _traversals(folder)
     axis.imshow(image, interpolation="antialiased")
     axis.set_anchor("N")

@@ -98,7 +98,7 @@ def test_of_many_configurations_some_are_drawn(drawn, monkeypatch):
     figure = plots.draw_scores(runs, board)
     assert "the best 2 of 5 configurations" in figure.get_suptitle()
     assert len(figure.axes[0].get_yticklabels()) == 2
-    chosen = list(plots._first_runs(out, runs, board))
+    chosen = list(plots._first_runs(out, plots._pictured(out, runs), board))
     assert chosen[0] == "vae"  # of the least beta
     assert len(chosen) == 3
 
@@ -112,8 +112,27 @@ def test_runs_without_pictures_take_no_place_of_those_with_some(drawn, tmp_path,
             for name in PICTURED:
                 (folder / name).unlink(missing_ok=True)
     monkeypatch.setattr(plots, "COMPARED", len(pictured))
-    chosen = plots._first_runs(tmp_path, *write_tables(tmp_path))
+    runs, board = write_tables(tmp_path)
+    chosen = plots._first_runs(tmp_path, plots._pictured(tmp_path, runs), board)
     assert {folder.path.name for folder in chosen.values()} == pictured
+
+
+def test_pictures_of_a_later_seed_stand_for_a_configuration_and_draw_its_sheets_anew(drawn, tmp_path):
+    out, _ = drawn
+    shutil.copytree(out / "runs", tmp_path / "runs")
+    first = next((tmp_path / "runs").glob("betavae-beta16-*-s0-*"))
+    for name in PICTURED:
+        (first / name).unlink(missing_ok=True)
+    tables = write_tables(tmp_path)
+    draw_all(tmp_path, *tables)
+    chosen = plots._first_runs(tmp_path, plots._pictured(tmp_path, tables[0]), tables[1])
+    assert "-s1-" in chosen["betavae beta=16"].path.name
+    sheet, story = (_folder(tmp_path) / f"{name}.png" for name in ("traversals", "what_beta_does"))
+    before = [path.read_bytes() for path in (sheet, story)]
+    for name in PICTURED:
+        (out / "runs" / first.name / name).exists() and shutil.copy(out / "runs" / first.name / name, first / name)
+    draw_all(tmp_path, *tables)
+    assert all(path.read_bytes() != old for path, old in zip((sheet, story), before, strict=True))
 
 
 def test_traversal_rows_are_ordered_by_kl(drawn):
@@ -176,6 +195,20 @@ def test_names_of_points_lie_within_the_panel_and_cover_none():
     assert 10 < len(boxes) < 60
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert all(axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize("least", [0.0, 1.0])
+def test_a_beta_that_a_training_found_beyond_all_set_lies_on_the_axis(drawn, least):
+    out, _ = drawn
+    runs, _ = write_tables(out)
+    beta = runs["metric"] == "beta"
+    runs.loc[beta & (runs["method"] == "vae"), "value"] = least
+    found = runs.index[beta & (runs["method"] == "betavae")]
+    runs.loc[found, "value"] = np.geomspace(60, 80, len(found))
+    for axis in plots.draw_score_against_beta(runs, build_leaderboard(runs)).axes:
+        low, high = axis.get_xlim()
+        assert low < least
+        assert high > 80
 
 
 def test_figures_of_every_score_do_not_stay_behind(drawn, tmp_path):
