@@ -14,7 +14,8 @@ class AdaMLVAE(AdaGVAE):
     """Ada-ML-VAE: as Ada-GVAE, with shared latents' posteriors averaged as a product of experts.
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", section 4;
-    the average is that of the ML-VAE, Bouchacourt et al. 2018.
+    the average is that of the ML-VAE, Bouchacourt et al. 2018; the study's code has the same mean and twice the
+    variance, so that a pair of latents that are not used has no KL there.
     """
 
     cost: ClassVar[float] = 1.7

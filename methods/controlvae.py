@@ -98,5 +98,5 @@ class ControlVAE(Controlled):
 
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """The beta that it ends at, but for P, which differs from batch to batch."""
-        summed = networks["controller"](torch.zeros(1)).item()
+        summed = networks["controller"](torch.zeros(())).item()
         return self.report_beta(min(max(self.LEAST + summed, self.LEAST), self.MOST))

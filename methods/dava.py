@@ -30,9 +30,10 @@ class DAVA(VAE):
     discriminator guesses and falls while it knows, at a rate that is linear in its accuracy, from 0 to c_max nats.
 
     Reference: Estermann and Wattenhofer 2023, "DAVA: Disentangling adversarial variational autoencoder", section 4,
-    with its gamma; who is pressed, and how hard, is as in its code, which sums over the batch and bounds gradients in
-    place of our weight, and presses the decoder by 1/300 of it besides. c_max, the rate and the accuracy at which C
-    stands still are ours.
+    with the gamma of its code's command, which there weighs the fourth power of the distance of KL's mean over latents;
+    that the encoder is pressed, the harder the more accurate the discriminator, is as in its code, which sums over the
+    batch and bounds gradients in place of our weight, and a little presses the decoder to make images of mixed codes
+    look real. c_max, the rate and the accuracy at which C stands still are ours.
     """
 
     version: ClassVar[int] = 2  # 2: the encoder alone is pressed, by the discriminator's accuracy
@@ -109,7 +110,7 @@ class DAVA(VAE):
 
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """The capacity that it ends at, in nats."""
-        return {"capacity": networks["capacity"](torch.zeros(1)).item()}
+        return {"capacity": networks["capacity"](torch.zeros(())).item()}
 
 
 def accuracy(whole: Tensor, mixed: Tensor) -> Tensor:

@@ -53,4 +53,4 @@ class DynamicVAE(Controlled):
 
     def report(self, networks: Mapping[str, nn.Module], hyperparameters: Any) -> dict[str, float]:
         """The beta that it ends at."""
-        return self.report_beta(hyperparameters.start + networks["controller"](torch.zeros(3))[0].item())
+        return self.report_beta(hyperparameters.start + networks["controller"](torch.zeros(()))[0].item())

@@ -24,7 +24,8 @@ class HFS(VAE):
     where samples would scatter as the prior does.
 
     Reference: Roth et al. 2023, "Disentanglement of correlated factors via Hausdorff factorized support",
-    eqs. 3-5, with squared distances of means and the grids as in the authors' code.
+    eqs. 3-5, with squared distances of means and the grids as in the authors' code, which sums over 25 pairs drawn anew
+    in each step by default: of ten latents 45 are summed here, so that a gamma presses 1.8 times as hard.
     """
 
     cost: ClassVar[float] = 2.9

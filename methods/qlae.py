@@ -53,7 +53,9 @@ class QLAE(TwoLatentsAFactor):
     @dataclass(frozen=True)
     class Hyperparameters:
         commitment: float = hyperparameter(0.01, "weight that draws codes to values")
-        quantisation: float = hyperparameter(0.01, "weight that draws values to codes")
+        quantisation: float = hyperparameter(
+            0.01, "weight that draws values to codes: 0 or more, as Adam does not see its size"
+        )
         values: int = hyperparameter(10, "values of each latent", low=2, structural=True)
 
     def build(self) -> dict[str, nn.Module]:

@@ -17,7 +17,8 @@ class Supervised(FewLabels):
 
     Its loss is the labels' cross-entropy (see `methods.few_labels`) and nothing else. A decoder, for the pictures,
     learns to reconstruct images from the codes and leaves the encoder as it is. With all images labelled it is the
-    ceiling that encoders of this kind have, with few of them what few labels buy without the other images.
+    ceiling that encoders of this kind have, with few of them what few labels buy without the other images. Latents
+    beyond the factors are trained by nothing, and scored as all others are, as in the study's code.
 
     Reference: Locatello et al. 2020, "Disentangling factors of variation using few labels", section 4.1 and its
     code's `supervised`.

@@ -35,3 +35,15 @@ def test_the_beta_that_is_told_is_the_weight_of_the_kl(small_networks, name):
 def test_no_beta_is_told_where_no_kl_is_weighed():
     kind = REGISTRY["supervised"]
     assert kind(SHAPE, 3, factor_sizes=(3, 2)).report({}, hyperparameters_of(kind, {})) == {}
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_a_report_is_made_of_networks_on_another_device(small_networks, name):
+    """On "meta", which no number can be read from, a report fails there at the earliest, and not as devices differ."""
+    kind = REGISTRY[name]
+    method = kind(SHAPE, 3, factor_sizes=(3, 2))
+    networks = {key: network.to("meta") for key, network in method.build().items()}
+    try:
+        method.report(networks, hyperparameters_of(kind, {}))
+    except (RuntimeError, NotImplementedError) as error:
+        assert "item()" in str(error)
