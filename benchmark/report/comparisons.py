@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, DIGITS, OTHER_CODE, write_table
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, OTHER_CODE, contends, write_table
 from benchmark.report.statistics import (
+    DIGITS,
     adjust_by_holm,
     agreement_of_seeds,
     critical_difference,
@@ -24,7 +25,7 @@ from benchmark.report.statistics import (
     wins_interval,
 )
 from benchmark.report.summary import choose_configurations, share_variance
-from benchmark.report.worth import ORACLE, normalise_scores
+from benchmark.report.worth import normalise_scores
 
 PICKS = "udr"  # chooses without labels
 LEAST_DATASETS = 6  # of which a test over data sets says anything
@@ -97,16 +98,18 @@ def compare_methods(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
 def choose_without_labels(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """What each method's configuration of the greatest `udr` scores, and its `regret`: what the best one has more.
 
-    A row a block, method of two configurations or more, and headline; `hyperparameters` are the chosen ones.
+    A row a block, method of two configurations or more that have one, and headline; `hyperparameters` are the chosen
+    ones. The best is of all that have the score.
     """
     lines = []
     if f"{PICKS}_mean" not in board:
         board = board.assign(**{f"{PICKS}_mean": np.nan})
     for keys, name, scores in _headlines(runs):
-        rows = _in_block(board, keys, *CONFIGURED, *{f"{PICKS}_mean", f"{name}_mean", f"{name}_rank"}).dropna()
-        for method, own in rows.groupby("method"):
-            if len(own) > 1:
-                picked = own.iloc[int(own[f"{PICKS}_mean"].argmax())]
+        rows = _in_block(board, keys, *CONFIGURED, *{f"{PICKS}_mean", f"{name}_mean", f"{name}_rank"})
+        for method, own in rows.dropna(subset=[f"{name}_mean", f"{name}_rank"]).groupby("method"):
+            agreeing = own.dropna(subset=[f"{PICKS}_mean"])
+            if len(agreeing) > 1:
+                picked = agreeing.iloc[int(agreeing[f"{PICKS}_mean"].argmax())]
                 best = own.iloc[int((own[f"{name}_mean"] * scores["direction"].iloc[0]).argmax())]
                 told = [
                     picked["hyperparameters"],
@@ -122,31 +125,33 @@ def choose_without_labels(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFra
 def compare_over_datasets(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     """Configurations that were tried on the same data sets, two or more: a row each, under one protocol.
 
-    Over the data sets, whole and as they are, on which half of the configurations or more were tried. Columns: the
-    number of `datasets`; `iqm`, the interquartile mean over runs and data sets of the normalised score. From six data
-    sets on, of contenders, `mean_rank` over them, the `critical_difference` of two mean ranks, and `behind_the_best`:
-    the p-value of Wilcoxon's signed-rank test, over data sets, against the row of the best mean rank, adjusted by Holm
-    for the family of all rows of that protocol. Of six data sets it is 0.03 for one comparison at the least, and twice
-    that for two.
+    Over the data sets, whole and as they are, on which half of the configurations or more were tried, each the mean of
+    its sources, and over the metrics that all runs there have. Columns: the number of `datasets`; `iqm`, the
+    interquartile mean over runs and data sets of the normalised score. From six data sets on, of contenders,
+    `mean_rank` over them, the `critical_difference` of two mean ranks, and `behind_the_best`: the p-value of Wilcoxon's
+    signed-rank test, over data sets, against the row of the best mean rank, adjusted by Holm for the family of all rows
+    of that protocol. Of six data sets it is 0.03 for one comparison at the least, and twice that for two.
     """
     own = runs.drop_duplicates("run")[["run", *BLOCK, *CONFIGURED]]
     own = own.astype(dict.fromkeys(own.select_dtypes("category"), "str")).set_index("run")
     own = own[~own["dataset"].str.contains(" ")]  # not of a world
     normalised = normalise_scores(runs).reindex(own.index)
+    doubted = pd.MultiIndex.from_frame(board.loc[~contends(board), CONFIGURED])
     lines = []
     for keys, group in own.groupby(ACROSS):
+        tried = pd.crosstab([group[name] for name in CONFIGURED], group["dataset"]) > 0
+        group = group[group["dataset"].isin(tried.columns[tried.mean() >= 0.5])]
         scores = normalised.loc[group.index]
-        score = scores.loc[:, scores.notna().all()].mean(axis=1)  # over the metrics that all have
-        means = group.assign(score=score).pivot_table(
-            index=CONFIGURED, columns=["dataset", "source"], values="score", dropna=False
+        score = scores.loc[:, scores.notna().all()].mean(axis=1)
+        by_source = (
+            group.assign(score=score).groupby([*CONFIGURED, "dataset", "source"], as_index=False)["score"].mean()
         )
-        means = means.loc[:, means.notna().mean() >= 0.5].dropna()
+        means = by_source.pivot_table(index=CONFIGURED, columns="dataset", values="score").dropna()
         if means.shape[1] < 2:
             continue
-        kept = pd.MultiIndex.from_frame(group[["dataset", "source"]]).isin(means.columns)
-        worth = _rank_over_datasets(means)
+        worth = _rank_over_datasets(means, ~means.index.isin(doubted))
         for configured, told in zip(means.index, worth, strict=True):
-            of_runs = score[kept & (group[CONFIGURED] == list(configured)).all(axis=1)]
+            of_runs = score[(group[CONFIGURED] == list(configured)).all(axis=1)]
             iqm = round(interquartile_mean(of_runs.to_numpy()), DIGITS)
             lines.append([*keys, *configured, means.shape[1], iqm, *told])
     told = ["datasets", "iqm", "mean_rank", "critical_difference", "behind_the_best"]
@@ -156,17 +161,16 @@ def compare_over_datasets(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFra
     ).reset_index(drop=True)
 
 
-def _rank_over_datasets(means: pd.DataFrame) -> np.ndarray:
-    """Mean rank, critical difference and adjusted p-value of each configuration (rows) over data sets: (rows, 3)."""
+def _rank_over_datasets(means: pd.DataFrame, contending: np.ndarray) -> np.ndarray:
+    """Mean rank, critical difference and adjusted p-value of each contender (rows) over data sets: (rows, 3)."""
     worth = np.full((len(means), 3), np.nan)
-    contends = np.flatnonzero(means.index.get_level_values("method") != ORACLE)
-    blocks = means.columns.get_level_values("dataset").nunique()  # and not of several sources
-    if blocks >= LEAST_DATASETS and len(contends) > 1:
-        own = means.iloc[contends]
-        worth[contends, 0] = own.rank(ascending=False).mean(axis=1)
-        worth[contends, 1] = critical_difference(len(own), own.shape[1])
-        best = contends[worth[contends, 0].argmin()]
-        others = contends[contends != best]
+    each = np.flatnonzero(contending)
+    if means.shape[1] >= LEAST_DATASETS and len(each) > 1:
+        own = means.iloc[each]
+        worth[each, 0] = own.rank(ascending=False).mean(axis=1)
+        worth[each, 1] = critical_difference(*own.shape)
+        best = each[worth[each, 0].argmin()]
+        others = each[each != best]
         scores = means.to_numpy()
         chances = [stats.wilcoxon(scores[best], scores[row], zero_method="zsplit").pvalue for row in others]
         worth[others, 2] = adjust_by_holm(np.array(chances))
@@ -197,8 +201,7 @@ def _of_ranked_rows(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
     return finished[rows(finished).isin(rows(board[board["rank"].notna()]))]
 
 
-# Tables of all runs, each with what chooses among them itself, and of those of ranked rows, which compare.
-SUMMARIES = {"chosen": choose_configurations, "variance": share_variance}
+# All but `chosen`, which ranks for itself, are of the runs of ranked rows.
 COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
     "reliability": tell_reliability,
     "agreement": compare_metrics,
@@ -211,7 +214,7 @@ COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
 def compare_all(runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each of these tables, by name."""
     ranked, rows = _of_ranked_rows(runs, board), board[board["rank"].notna()]
-    tables = {name: summarise(runs) for name, summarise in SUMMARIES.items()}
+    tables = {"chosen": choose_configurations(runs), "variance": share_variance(ranked)}
     return tables | {name: compare(ranked, rows) for name, compare in COMPARISONS.items()}
 
 

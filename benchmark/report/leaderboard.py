@@ -16,7 +16,7 @@ import methods
 import metrics
 from benchmark import datasets
 from benchmark.plugins import scored_by_other_code, trained_by_other_code
-from benchmark.report.statistics import mean_intervals
+from benchmark.report.statistics import DIGITS, mean_intervals
 from benchmark.report.worth import ORACLE, PARTS, interquartile_means, normalise_scores, worth_of_ranks
 from benchmark.spec import CLAIMED, MEASURED, format_settings, is_doubted, labels_of
 from benchmark.storage.store import RunFolder, find_copies, open_atomically, stored_runs
@@ -42,7 +42,6 @@ VALUE_KINDS = {
     "direction": "int64",
 }
 SUMMARY = ("n", "mean", "std", "low", "high")  # of a metric's values, as its columns are named
-DIGITS = 12  # after the point, in which scores that differ do
 WRITTEN = 50_000  # rows at a time
 WRITTEN_TEXTS = {*TEXTS, "metric", "versions"}
 NO_TEXT = "none"  # in the files, in place of an empty text, which would be read as a missing number
@@ -52,6 +51,7 @@ NO_TEXTS = {NO_TEXT, "null", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "1.
 DAMAGED, COPY = "damaged", "copy"  # states of folders that do not count: of what cannot be read, or counts elsewhere
 READ = ("spec.json", "scores.json", "status.json")  # without which it cannot
 OTHER_CODE = "was of other code"
+OPTIONS = re.compile(r"\[.*\]")  # in a metric's name
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
 
 Value = tuple[str, float | None, int | None, bool, int]  # a row's VALUE_COLUMNS
@@ -233,11 +233,12 @@ def _join_remarks(texts: pd.Series) -> str:
 
 
 def _are_current(table: pd.DataFrame) -> pd.Series:
-    """Whether no other row of the method in its block is newer: of a newer version, or of its present code."""
-    own = [*BLOCK, "method"]
-    newest = table["method_version"] == table.groupby(own)["method_version"].transform("max")
+    """Whether no other row of the method in its block that is scored is newer: of a newer version or present code."""
+    own = [table[level] for level in (*BLOCK, "method")]
+    scored = table["seeds"] > 0
+    newest = scored & (table["method_version"] == table["method_version"].where(scored).groupby(own).transform("max"))
     fresh = newest & ~table["other"]
-    return newest & (fresh | ~fresh.groupby([table[level] for level in own]).transform("any"))
+    return newest & (fresh | ~fresh.groupby(own).transform("any"))
 
 
 def _columns_of_metrics(shown: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -268,7 +269,9 @@ def _overall_rank(table: pd.DataFrame) -> pd.Series:
     ranks, blocks = ranks[compared], [table.loc[compared, level] for level in BLOCK]
     complete = ranks.isna().groupby(blocks).transform("sum") == 0
     # Where a block mixes versions, each version has ranks of its own, which do not compare.
-    alike = (table.loc[compared, "versions"] == "").to_numpy()
+    names = {str(name).removesuffix("_rank") for name in ranks}
+    mixed = [[each.rpartition("=")[0] for each in text.split()] for text in table.loc[compared, "versions"]]
+    alike = np.array([names.isdisjoint(each) for each in mixed], bool)
     mean = ranks.where(complete & alike[:, None]).mean(axis=1)
     return mean.groupby(blocks).rank(method="min").astype("Int64").reindex(table.index)
 
@@ -295,7 +298,7 @@ def contends(table: pd.DataFrame) -> pd.Series:
 def _conflicting_versions(runs: pd.DataFrame, one_each: pd.DataFrame) -> pd.Series:
     """For each run, its versions of those metrics that its block has in several versions."""
     metric = runs["metric"].astype("category")
-    headlines = [name for name in metric.cat.categories if "." not in name]
+    headlines = [name for name in metric.cat.categories if "." not in OPTIONS.sub("", name)]
     scored = runs.loc[runs["metric_version"].notna() & metric.isin(headlines), ["run", "metric", "metric_version"]]
     scored["block"] = scored["run"].map(one_each.groupby(BLOCK, observed=True).ngroup())
     versions = scored.groupby(["block", "metric"], observed=True)["metric_version"].transform("nunique")

@@ -5,13 +5,14 @@ from functools import cache
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000  # of a bootstrap
 REDRAWN = 2_000  # times that all configurations are drawn anew, for their ranks
 BULK = 2  # times the price that nine in ten do not pass
 SPREAD = 3  # ratio of prices beyond which their axis is logarithmic
+DIGITS = 12  # after the point, in which numbers that differ do
 HALVINGS = 60  # of a search's interval, to the last digits
 ROUNDED = 1e-12  # of a number, that is rounding
 LEAST_COMPARED = 3  # configurations of which a rank correlation says anything
@@ -19,17 +20,21 @@ ROWS_ASKED = 60  # configurations of many, for which it is found how far differe
 ONE_SIGMA = stats.norm.cdf([-1, 1])
 MANY = 10  # seeds from which on a configuration's own spread is known well enough
 ODD = 0.001  # probability below which a spread is taken to be another than that of the other configurations
+FAINT = 0.01  # of the mean variance
+LEAST_HALF, UNLIKE = 1e-6, 1e6  # half the degrees of freedom between which those of a prior are looked for
 
 
 def mean_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
     """95% intervals of the means of each configuration's scores: (configurations, 2), nan where nothing is known.
 
-    Student's t with one standard deviation for all configurations, as few seeds do not tell each its own: at two of
-    them every other interval would be less than a third as wide as it should be. A configuration of ten seeds or more
-    has its own, and so has one whose variance is greater than that of the others taken together (F test, at 0.1%); the
-    variance that the others share is without it. A smaller one is not told from chance where scores are whole numbers,
-    or few, and would give intervals of no width. One seed alone has no interval: whether its configuration has the
-    others' spread, nothing tells.
+    Student's t. Few seeds do not tell each configuration its own standard deviation: at two of them every other
+    interval would be less than a third as wide as it should be. So the interval is the wider of two: with one standard
+    deviation for all, which holds where scores are far from normal; and with each one's own drawn towards the others'
+    as far as all of them are alike (`_moderate`), which holds where some vary more than others. Both are of the
+    configurations whose variance is neither greater nor smaller than that of the others taken together (F test, at
+    0.1%). One of greater variance has its own, as one of ten seeds or more has; one that hardly varies, such as that of
+    the true factors, the one for all, as small variances come by chance where scores are whole numbers, or few. One
+    seed alone has no interval: whether its configuration has the others' spread, nothing tells.
 
     Args:
         samples: the scores (seeds,) of each configuration, at least one.
@@ -39,7 +44,7 @@ def mean_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
     counts = np.array([len(own) for own in samples])
     means = np.array([np.mean(own) for own in samples])
     spreads, freedom = _spreads(samples)
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, np.where(counts > 1, freedom, np.nan)) * spreads / np.sqrt(counts)
+    reach = np.where(counts > 1, _reach(spreads**2, freedom), np.nan) / np.sqrt(counts)
     return np.stack([means - reach, means + reach], axis=1)
 
 
@@ -51,16 +56,25 @@ def _spreads(samples: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     counts = np.array([len(own) for own in samples])
     squares = np.array([((own - own.mean()) ** 2).sum() for own in samples])
     freedom = counts - 1
-    shared = _share_a_spread(squares, freedom)
-    own = ~shared | (counts >= MANY)
-    pooled, pooled_freedom = squares[shared].sum(), freedom[shared].sum()
+    great, small = _odd_spreads(squares, freedom)
+    own, alike = great | (counts >= MANY), ~(great | small)
+    whole = freedom[alike].sum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        variances = np.where(own, squares / freedom, pooled / pooled_freedom)
-    return np.sqrt(variances), np.where(own, freedom, pooled_freedom)
+        variances = np.where(own, squares / freedom, squares[alike].sum() / whole)
+    freedoms = np.where(own, freedom, whole).astype(float)
+    moderate, their_freedom = np.full((2, len(counts)), np.nan)
+    moderate[alike], their_freedom[alike] = _moderate(squares[alike], freedom[alike])
+    wider = ~own & (_reach(moderate, their_freedom) > _reach(variances, freedoms))
+    return np.sqrt(np.where(wider, moderate, variances)), np.where(wider, their_freedom, freedoms)
 
 
-def _share_a_spread(squares: np.ndarray, freedom: np.ndarray) -> np.ndarray:
-    """Which configurations have the variance of all others that do: (configurations,), those of one seed among them.
+def _reach(variances: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """How far an interval of one score goes to each side."""
+    return stats.t.ppf((1 + CONFIDENCE) / 2, np.where(freedom > 0, freedom, np.nan)) * np.sqrt(variances)
+
+
+def _odd_spreads(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which configurations have a greater variance than the others, and which a smaller one: (configurations,) each.
 
     The oddest is taken out as long as one is odd; it is judged beside the others without it.
 
@@ -68,24 +82,49 @@ def _share_a_spread(squares: np.ndarray, freedom: np.ndarray) -> np.ndarray:
         squares: sums of squared differences from each mean.
         freedom: seeds less one.
     """
-    shared = np.ones(len(squares), dtype=bool)
-    while (shared & (freedom > 0)).sum() > 1:
-        candidates = np.flatnonzero(shared & (freedom > 0))
-        rest_squares = squares[shared].sum() - squares[candidates]
-        rest_freedom = freedom[shared].sum() - freedom[candidates]
-        probability = _chance(squares[candidates], freedom[candidates], rest_squares, rest_freedom)
-        oddest = int(probability.argmin())
-        if probability[oddest] >= ODD:
+    odd = np.zeros((2, len(squares)), dtype=bool)
+    while True:
+        rest = ~odd.any(axis=0)
+        each = np.flatnonzero(rest & (freedom > 0))
+        if len(each) < 2:
             break
-        shared[candidates[oddest]] = False
-    return shared
+        others, their_freedom = squares[rest].sum() - squares[each], freedom[rest].sum() - freedom[each]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = (squares[each] / freedom[each]) / (others / their_freedom)
+        chances = np.array([tail(ratio, freedom[each], their_freedom) for tail in (stats.f.sf, stats.f.cdf)])
+        chances = np.nan_to_num(chances, nan=1.0)  # where neither varies
+        if chances.min() >= ODD:
+            break
+        side, oddest = np.unravel_index(chances.argmin(), chances.shape)
+        odd[side, each[oddest]] = True
+    return odd[0], odd[1]
 
 
-def _chance(squares: np.ndarray, freedom: np.ndarray, others: np.ndarray, others_freedom: np.ndarray) -> np.ndarray:
-    """The probability of a ratio of variances at least as great; 1 where neither varies."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (squares / freedom) / (others / others_freedom)
-    return np.nan_to_num(stats.f.sf(ratio, freedom, others_freedom), nan=1.0)
+def _moderate(squares: np.ndarray, freedom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each configuration's variance drawn towards the others', and its degrees of freedom: (configurations,) each.
+
+    The variances are taken to be drawn themselves, from a scaled inverse chi-squared distribution whose scale and
+    degrees of freedom are those that the mean and variance of their logarithms have; nan where they are not told, or no
+    less alike than chance makes them. Variances below `FAINT` of the mean, of which the logarithm would tell too much,
+    count as that.
+
+    Reference: Smyth 2004, "Linear models and empirical Bayes methods for assessing differential expression in
+    microarray experiments", section 6.2.
+    """
+    known = freedom > 0
+    nothing = np.full(len(squares), np.nan)
+    if known.sum() < 2 or not squares.any():
+        return nothing, nothing
+    half = freedom[known] / 2
+    variances = np.maximum(squares[known] / freedom[known], FAINT * squares.sum() / freedom.sum())
+    logs = np.log(variances) - special.digamma(half) + np.log(half)
+    excess = logs.var(ddof=1) - special.polygamma(1, half).mean()
+    if excess <= special.polygamma(1, UNLIKE):
+        return nothing, nothing
+    prior_half = optimize.brentq(lambda each: special.polygamma(1, each) - excess, LEAST_HALF, UNLIKE)
+    prior = 2 * prior_half
+    scale = np.exp(logs.mean() + special.digamma(prior_half) - np.log(prior_half))
+    return (prior * scale + squares) / (prior + freedom), np.minimum(prior + freedom, freedom.sum())
 
 
 def bootstrap_interval(samples: np.ndarray) -> np.ndarray:
@@ -180,7 +219,8 @@ def told_apart(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         off = [np.nan_to_num(np.abs(errors - errors[:, [row]]) / between[row]).max(axis=1) for row in order[asked]]
     reach[order] = np.interp(np.arange(len(values)), asked, np.quantile(off, CONFIDENCE, axis=1))
-    return np.abs(values - values[:, None]) > reach[:, None] * between
+    # Rounded, as means of equal scores differ in their last digit.
+    return np.abs(values - values[:, None]).round(DIGITS) > reach[:, None] * between
 
 
 def rank_intervals(values: np.ndarray, apart: np.ndarray) -> np.ndarray:
@@ -285,7 +325,7 @@ def share_of_seed(scores: np.ndarray, configurations: np.ndarray, seeds: np.ndar
     """How much of the variance within configurations is of the seed's number: at 0 equal seeds are no pairs.
 
     The share of the sum of squares that the seeds' means explain, less what they explain by chance (adjusted R^2);
-    not below 0, nan where nothing is left to explain it.
+    not below 0, nan where nothing is left to explain it, or of fewer than three configurations, where chance is most.
 
     Args:
         scores, configurations, seeds: (runs,), the latter two any labels.
@@ -297,7 +337,7 @@ def share_of_seed(scores: np.ndarray, configurations: np.ndarray, seeds: np.ndar
     whole, explained = (within**2).sum(), (of_seed * means**2).sum()
     freedom = len(scores) - len(counts)
     left = freedom - (len(of_seed) - 1)
-    if left <= 0 or whole <= (ROUNDED * scores).dot(ROUNDED * scores):
+    if left <= 0 or len(counts) < LEAST_COMPARED or whole <= (ROUNDED * scores).dot(ROUNDED * scores):
         return float("nan")
     return float(max(0.0, 1 - (1 - explained / whole) * freedom / left))
 

@@ -23,8 +23,9 @@ def choose_configurations(runs: pd.DataFrame) -> pd.DataFrame:
     choosing = build_leaderboard(finished[order % 2 == 1])
     own = [*BLOCK, "method"]
     ranked = choosing.dropna(subset=["rank"]).sort_values(["rank", "hyperparameters"]).drop_duplicates(own)
-    alone = choosing[~choosing.duplicated(own, keep=False)]  # also where it has no rank
-    chosen = pd.concat([ranked, alone])[CONFIGURATION].drop_duplicates().astype("str")
+    each = finished[CONFIGURATION].drop_duplicates()
+    alone = each[~each.duplicated(own, keep=False)]  # also where it has no rank
+    chosen = pd.concat([table[CONFIGURATION].astype("str") for table in (ranked, alone)]).drop_duplicates()
     scoring = finished[order % 2 == 0]
     texts = scoring[CONFIGURATION].astype("str")
     kept = pd.MultiIndex.from_frame(texts).isin(pd.MultiIndex.from_frame(chosen))

@@ -26,7 +26,8 @@ def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series,
     Returns:
         For each rank, whose name ends in "rank", `rank_low` and `rank_high` in its place, its 95% interval; `tied`, 1
         where no contender of its block is told to be better (none for an oracle), and `next_tied`, 1 where the row is
-        not told from the one after it, else 0 (none for the last).
+        not told from the one after it, else 0 (none for the last). Where seeds of one of its metrics tell nothing,
+        nothing is told by `rank`.
     """
     worth = {f"{str(rank)[:-4]}{part}": pd.Series(pd.NA, ranks.index, "Int64") for rank in ranks for part in PARTS}
     directions = scored.drop_duplicates("metric").set_index("metric")["direction"]
@@ -46,9 +47,10 @@ def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series,
             for version in versions.loc[rows[ranked], name].unique():
                 alike = np.flatnonzero(ranked & (versions[name] == version).to_numpy())
                 _tell(worth, f"{name}_", rows[alike], sign * mean[alike], sign * error[:, alike], oracle)
-            if ranked[overall].all() and overall.any() and not np.isnan(error[:, ranked]).any():
+            if ranked[overall].all() and overall.any():
                 drawn = np.full(error.shape, np.nan)
-                drawn[:, ranked] = stats.rankdata(sign * (mean + error)[:, ranked], method="min", axis=1)
+                if not np.isnan(error[:, ranked]).any():
+                    drawn[:, ranked] = stats.rankdata(sign * (mean + error)[:, ranked], method="min", axis=1)
                 places.append((own_ranks.to_numpy(float, na_value=np.nan)[overall], drawn[:, overall]))
         if overall.any():
             count = int(overall.sum())

@@ -7,7 +7,6 @@ from scipy import stats
 
 from benchmark.report.comparisons import (
     COMPARISONS,
-    SUMMARIES,
     choose_without_labels,
     compare_methods,
     compare_metrics,
@@ -16,6 +15,7 @@ from benchmark.report.comparisons import (
     write_comparisons,
 )
 from benchmark.report.leaderboard import OTHER_CODE, build_leaderboard, collect_runs
+from benchmark.spec import APART
 from tests.benchmark.report.test_summary import _runs
 
 SEEDS = 6
@@ -126,6 +126,13 @@ def test_the_configuration_of_the_greatest_agreement_is_told_with_its_regret():
     assert told.iloc[0][["method", "hyperparameters", "best_hyperparameters"]].tolist() == ["a", "beta=2", "beta=1"]
     assert told.iloc[0][["score", "best", "regret"]].tolist() == pytest.approx([0.4, 0.9, 0.5])
     assert choose_without_labels(*_tables(_scores(means))).empty
+    # The best may be one whose seeds agree with nothing, as there is one.
+    alone = {("a", "beta=8", 0): 0.95}
+    runs, _ = _tables(_scores(means, 0) | alone, _scores(agreement, 0), metrics=("mig", "udr"))
+    runs.loc[runs["metric"] == "udr", "direction"] = 0
+    told = choose_without_labels(runs, build_leaderboard(runs))
+    assert told.iloc[0][["best_hyperparameters", "configurations"]].tolist() == ["beta=8", 3]
+    assert told.iloc[0]["regret"] == pytest.approx(0.55)
 
 
 def _over_datasets(count, means):
@@ -149,6 +156,22 @@ def test_data_sets_are_averaged_from_two_and_tested_from_six():
     assert many["behind_the_best"].tolist() == [pytest.approx(np.nan, nan_ok=True), 2 * least, 2 * least]
 
 
+def test_methods_of_other_hyperparameters_are_compared_over_data_sets():
+    means = {("a", "beta=1"): 0.8, ("a", "beta=4"): 0.6, ("b", "gamma=10"): 0.3, ("c", ""): 0.1}
+    assert _over_datasets(2, means)["iqm"].tolist() == pytest.approx([0.8, 0.6, 0.3, 0.1], abs=0.02)
+
+
+def test_a_metric_of_a_data_set_that_does_not_count_and_what_is_doubted_decide_nothing():
+    means = {("a", ""): 0.8, ("b", ""): 0.3, ("doubted", ""): 0.9}
+    tables = [_runs(_scores(means, 0.02, seed), dataset=f"d{seed}") for seed in range(6)]
+    alone = _runs(_scores({("a", ""): 0.5}), "sap", dataset="d9")
+    runs = pd.concat([*tables, alone], ignore_index=True)
+    runs.loc[runs["method"] == "doubted", "remarks"] = APART
+    across = compare_over_datasets(runs, build_leaderboard(runs)).set_index("method")
+    assert across["datasets"].tolist() == [6, 6, 6]
+    assert across["mean_rank"].dropna().to_dict() == {"a": 1, "b": 2}
+
+
 def test_a_configuration_that_misses_a_data_set_is_not_compared_over_them():
     first = _runs(_scores({("a", ""): 0.8, ("b", ""): 0.3}), dataset="d1")
     second = _runs(_scores({("a", ""): 0.8}), dataset="d2")
@@ -168,6 +191,47 @@ def test_what_has_no_rank_is_compared_with_nothing(tmp_path):
     beats = tables["beats"].iloc[0]
     assert (beats["method"], beats["probability"], beats["runs"], beats["other_runs"]) == ("a", 1.0, SEEDS, SEEDS)
     assert tables["reliability"]["configurations"].tolist() == [2]
+    swept = _scores({("a", f"beta={beta}"): beta / 10 for beta in (1, 2)}, 0.001)
+    older = _runs(_scores({("a", "beta=1"): 0.9}, 0)).assign(method_version=0)
+    older["run"] = older["run"] + "older"
+    runs = pd.concat([_runs(swept), older], ignore_index=True)
+    variance = write_comparisons(tmp_path, runs, build_leaderboard(runs))["variance"].iloc[0]
+    assert variance["runs"] == 2 * SEEDS
+    assert variance["seed_share"] < 0.001
+
+
+def test_of_a_metric_of_one_seed_each_the_mean_rank_tells_nothing():
+    means = {("a", ""): 0.9, ("b", ""): 0.5, ("c", ""): 0.1}
+    other = {("c", "", 0): 0.9, ("b", "", 0): 0.5, ("a", "", 0): 0.1}
+    _, board = _tables(_scores(means), other, other)
+    board = board.set_index("method")
+    assert board["rank"].to_dict() == {"c": 1, "b": 2, "a": 3}
+    assert board["mig_tied"].to_dict() == {"a": 1, "b": 0, "c": 0}
+    assert board[["rank_low", "rank_high"]].isna().all(axis=None)
+    assert board["tied"].tolist() == [1, 1, 1]
+
+
+def test_what_has_not_been_scored_takes_no_rank_from_what_has():
+    scores = _runs(_scores({("a", ""): 0.9, ("b", ""): 0.5}))
+    newer = _runs({("b", "", 0): 0.1}).assign(method_version=2, state="failed", metric="", value=np.nan)
+    newer["run"] = newer["run"] + "newer"
+    board = build_leaderboard(pd.concat([scores, newer], ignore_index=True))
+    ranks = board.set_index(["method", "method_version"])["rank"]
+    assert ranks["a", 1] == 1
+    assert ranks["b", 1] == 2
+    assert pd.isna(ranks["b", 2])
+
+
+def test_versions_of_a_metric_are_told_apart_whatever_its_options_and_cost_others_no_rank():
+    means = {("a", "", 0): 0.2, ("a", "", 1): 0.9}
+    runs = _runs(means, "sap[penalty=0.1]")
+    runs["metric_version"] = runs["seed"] + 1
+    board = build_leaderboard(runs)
+    assert sorted(board["versions"]) == ["sap[penalty=0.1]=1", "sap[penalty=0.1]=2"]
+    part = _runs(means, "mig@unseen").assign(direction=0)
+    part["metric_version"] = part["seed"] + 1
+    board = build_leaderboard(pd.concat([_runs(means), part], ignore_index=True))
+    assert board["rank"].notna().all()
 
 
 def test_what_one_alone_was_tried_on_takes_nothing_from_the_others():
@@ -184,8 +248,10 @@ def test_worlds_and_sources_are_no_data_sets_and_the_true_factors_no_contender()
     worlds = [_runs(_scores(means, 0.02, seed), dataset=f"d correlated={seed}") for seed in range(6)]
     sources = [_runs(_scores(means, 0.02, seed), source=f"s{seed}") for seed in range(6)]
     runs = pd.concat([*worlds, *sources], ignore_index=True)
-    across = compare_over_datasets(runs, build_leaderboard(runs))
-    assert across["datasets"].tolist() == [6, 6, 6]
+    assert compare_over_datasets(runs, build_leaderboard(runs)).empty
+    runs = pd.concat([*sources, *(_runs(_scores(means, 0.02, seed), dataset=f"d{seed}") for seed in range(4))])
+    across = compare_over_datasets(runs.reset_index(drop=True), build_leaderboard(runs.reset_index(drop=True)))
+    assert across["datasets"].tolist() == [5, 5, 5]
     assert across["mean_rank"].isna().all()
     many = _over_datasets(6, means).set_index("method")
     assert many["mean_rank"].dropna().to_dict() == {"a": 1, "b": 2}
@@ -201,7 +267,7 @@ def test_equal_means_share_a_rank_whatever_their_last_digit():
 def test_nothing_gives_empty_tables_and_files(tmp_path):
     runs = collect_runs(tmp_path)
     tables = write_comparisons(tmp_path, runs, build_leaderboard(runs))
-    assert set(tables) == {*SUMMARIES, *COMPARISONS}
+    assert set(tables) == {"chosen", "variance", *COMPARISONS}
     for name, table in tables.items():
         assert table.empty
         assert pd.read_csv(tmp_path / f"{name}.csv").columns.tolist() == list(table.columns)
