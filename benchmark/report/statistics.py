@@ -32,9 +32,10 @@ def mean_intervals(samples: Sequence[np.ndarray]) -> np.ndarray:
     deviation for all, which holds where scores are far from normal; and with each one's own drawn towards the others'
     as far as all of them are alike (`_moderate`), which holds where some vary more than others. Both are of the
     configurations whose variance is neither greater nor smaller than that of the others taken together (F test, at
-    0.1%). One of greater variance has its own, as one of ten seeds or more has; one that hardly varies, such as that of
-    the true factors, the one for all, as small variances come by chance where scores are whole numbers, or few. One
-    seed alone has no interval: whether its configuration has the others' spread, nothing tells.
+    0.1%). One of greater variance has its own, drawn towards the others'; one of ten seeds or more its own; one that
+    hardly varies, such as that of the true factors, the one for all, as small variances come by chance where scores are
+    whole numbers, or few. One seed alone has no interval: whether its configuration has the others' spread, nothing
+    tells.
 
     Args:
         samples: the scores (seeds,) of each configuration, at least one.
@@ -63,9 +64,11 @@ def _spreads(samples: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         variances = np.where(own, squares / freedom, squares[alike].sum() / whole)
     freedoms = np.where(own, freedom, whole).astype(float)
     moderate, their_freedom = np.full((2, len(counts)), np.nan)
-    moderate[alike], their_freedom[alike] = _moderate(squares[alike], freedom[alike])
-    wider = ~own & (_reach(moderate, their_freedom) > _reach(variances, freedoms))
-    return np.sqrt(np.where(wider, moderate, variances)), np.where(wider, their_freedom, freedoms)
+    for several in (alike | great, alike):  # the great ones widen no others
+        moderate[several], their_freedom[several] = _moderate(squares[several], freedom[several])
+    wider = _reach(moderate, their_freedom) > _reach(variances, freedoms)
+    taken = np.where(great, ~np.isnan(moderate), wider) & (counts < MANY)
+    return np.sqrt(np.where(taken, moderate, variances)), np.where(taken, their_freedom, freedoms)
 
 
 def _reach(variances: np.ndarray, freedom: np.ndarray) -> np.ndarray:

@@ -80,7 +80,8 @@ def test_a_great_spread_widens_no_others():
     wild = np.array([-30.0, 0, 30])
     intervals = mean_intervals([*samples, wild])
     assert intervals[:6] == pytest.approx(mean_intervals(samples))
-    assert intervals[6] == pytest.approx(stats.t.interval(0.95, 2, 0, stats.sem(wild)))
+    own = stats.t.interval(0.95, 2, 0, stats.sem(wild))
+    assert own[1] > intervals[6, 1] > own[1] / 2  # as three seeds tell little of how great
 
 
 def test_what_hardly_varies_narrows_no_others():
