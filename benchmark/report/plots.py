@@ -81,7 +81,7 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
 
 
 def _digest(block: pd.DataFrame, pictured: pd.DataFrame) -> str:
-    """Tells whether the same runs, of which the same keep pictures, were drawn by the same code."""
+    """Tells whether the same runs, with the same of them pictured, were drawn by the same code."""
     rows = np.concatenate([pd.util.hash_pandas_object(table, index=False) for table in (block, pictured["run"])])
     code = b"".join(Path(module).read_bytes() for module in (__file__, story.__file__))
     return hashlib.sha256(rows.tobytes() + code).hexdigest()
@@ -285,18 +285,17 @@ def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
 
 
 def _pictured(out: Path, block: pd.DataFrame) -> pd.DataFrame:
-    """A row a run that keeps its pictures or history, by seed ascending."""
+    """Of each configuration the run of the lowest seed that keeps its pictures or history, as an archive does."""
     runs = block.drop_duplicates("run").sort_values(["seed", "run"])
-    return runs[[run_folder(out, run).is_pictured for run in runs["run"]]]
+    return runs[[run_folder(out, run).is_pictured for run in runs["run"]]].drop_duplicates(CONFIGURATION)
 
 
 def _first_runs(out: Path, pictured: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:
-    """Of each configuration the first of the runs that are pictured, by a label, beta and then name ascending.
+    """The runs that are pictured, by a label, beta and then name ascending.
 
-    Of many configurations some, evenly from the least beta to the greatest.
+    Of many some, evenly from the least beta to the greatest.
     """
-    texts = dict.fromkeys(["run", *CONFIGURATION], "str")
-    runs = pictured.drop_duplicates(CONFIGURATION).astype(texts)
+    runs = pictured.astype(dict.fromkeys(["run", *CONFIGURATION], "str"))
     order = "beta_mean" if "beta_mean" in board else "rank"
     rows = board.drop_duplicates(CONFIGURATION)[[*CONFIGURATION, order]]
     runs = runs.merge(rows.astype(dict.fromkeys(CONFIGURATION, "str")), on=CONFIGURATION)
