@@ -465,7 +465,7 @@ def _check_metric(given: Sequence[str]) -> int:
         results = try_metric(metric)
         _console().print(display.checks_table(name, results))
         failed |= any(result.state == "failed" for result in results)
-        if [result.state for result in results[:1]] == ["skipped"]:
+        if results and results[0].state == "skipped":
             failed = True
             print(f"error: {one_line(name)} could not be scored on any codes that are tried here.", file=sys.stderr)
     return 1 if failed else 0

@@ -203,6 +203,7 @@ def _of_ranked_rows(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
 
 # All but `chosen`, which ranks for itself, are of the runs of ranked rows.
 COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
+    "variance": lambda runs, _: share_variance(runs),
     "reliability": tell_reliability,
     "agreement": compare_metrics,
     "beats": compare_methods,
@@ -214,8 +215,9 @@ COMPARISONS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]] = {
 def compare_all(runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Each of these tables, by name."""
     ranked, rows = _of_ranked_rows(runs, board), board[board["rank"].notna()]
-    tables = {"chosen": choose_configurations(runs), "variance": share_variance(ranked)}
-    return tables | {name: compare(ranked, rows) for name, compare in COMPARISONS.items()}
+    return {"chosen": choose_configurations(runs)} | {
+        name: compare(ranked, rows) for name, compare in COMPARISONS.items()
+    }
 
 
 def write_comparisons(out: Path, runs: pd.DataFrame, board: pd.DataFrame) -> dict[str, pd.DataFrame]:

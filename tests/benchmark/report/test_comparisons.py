@@ -267,7 +267,7 @@ def test_equal_means_share_a_rank_whatever_their_last_digit():
 def test_nothing_gives_empty_tables_and_files(tmp_path):
     runs = collect_runs(tmp_path)
     tables = write_comparisons(tmp_path, runs, build_leaderboard(runs))
-    assert set(tables) == {"chosen", "variance", *COMPARISONS}
+    assert set(tables) == {"chosen", *COMPARISONS}
     for name, table in tables.items():
         assert table.empty
         assert pd.read_csv(tmp_path / f"{name}.csv").columns.tolist() == list(table.columns)

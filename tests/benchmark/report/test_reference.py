@@ -14,7 +14,7 @@ from metrics.base import WIDE
 pytestmark = pytest.mark.whole
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
-TABLES = ("runs.csv", "leaderboard.csv", *(f"{name}.csv" for name in ("chosen", "variance", *COMPARISONS)))
+TABLES = ("runs.csv", "leaderboard.csv", *(f"{name}.csv" for name in ("chosen", *COMPARISONS)))
 PAGED = "quick"  # the largest
 MOST_OF_A_PAGE = 5e6  # bytes
 MOST_BYTES = 40e6  # of what a reference keeps beside its tables and figures
