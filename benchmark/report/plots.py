@@ -62,7 +62,7 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
     finished = runs[runs["state"] == "finished"]
     for keys, block in finished.groupby(BLOCK, observed=True):
         rows = board.merge(pd.DataFrame([keys], columns=BLOCK), on=BLOCK)
-        pictured = _pictured(out, block)
+        pictured = story.first_pictured(out, block)
         compared = _first_runs(out, pictured, rows)
         pictures: dict[str, Callable[[], Figure | Image.Image | None]] = {
             "what_beta_does.png": partial(story.draw_story, out, block, rows),
@@ -282,12 +282,6 @@ def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
     settled = [table[table["step"] > table["step"].max() / 10].filter(like=KL_PER_LATENT) for table in histories]
     greatest = max((table.max(axis=None) for table in settled if table.size), default=0.0)
     return 1.1 * greatest if greatest > 0 else 1.0
-
-
-def _pictured(out: Path, block: pd.DataFrame) -> pd.DataFrame:
-    """Of each configuration the run of the lowest seed that keeps its pictures or history, as an archive does."""
-    runs = block.drop_duplicates("run").sort_values(["seed", "run"])
-    return runs[[run_folder(out, run).is_pictured for run in runs["run"]]].drop_duplicates(CONFIGURATION)
 
 
 def _first_runs(out: Path, pictured: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmark import datasets
 from benchmark.errors import UsageError
+from benchmark.report.leaderboard import CONFIGURATION
 from benchmark.scoring.agreement import KL_PER_LATENT
 from benchmark.scoring.pictures import TRAVERSED, in_colours
 from benchmark.storage.store import RunFolder, run_folder
@@ -26,6 +27,7 @@ SCORES = {  # that are drawn, where they are there
 IN_USE = 0.1  # nats from the prior, from which on a latent is told of
 MOST_LATENTS = 8  # whose traversals are drawn
 GAP = 3  # pixels between images
+BLANK = np.full((64, 64, 3), 255, np.uint8)
 
 
 def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | None:
@@ -39,14 +41,17 @@ def draw_story(out: Path, block: pd.DataFrame, board: pd.DataFrame) -> Figure | 
     best = int(np.argmax(summary[[f"{name}_mean" for name in names]].mean(axis=1)))
     shown = sorted({0, best, len(summary) - 1})
     method = summary["method"].iloc[0]
-    runs = block[(block["method"] == method) & (block["metric"] != "")]
+    texts = dict.fromkeys(CONFIGURATION, "str")
+    summary = summary.astype(texts)
+    runs = block[block["metric"] != ""].astype(texts).merge(summary[CONFIGURATION])
+    pictured = first_pictured(out, runs)
     sns.set_theme(style="whitegrid", context="notebook", rc={"text.parse_math": False})
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI)
     grid = figure.add_gridspec(1, 2, width_ratios=(len(shown), 1.5), left=0.045, right=0.945, wspace=0.16)
     panels = grid[0].subgridspec(1, len(shown), wspace=0.12)
     for place, row in enumerate(shown):
         axis = figure.add_subplot(panels[place])
-        _draw_traversals(axis, out, runs, summary.iloc[row], best=row == best)
+        _draw_traversals(axis, out, pictured, summary.iloc[row], best=row == best)
     halves = grid[1].subgridspec(2, 1, hspace=0.12)
     above = figure.add_subplot(halves[0])
     _draw_scores(above, runs, summary, names)
@@ -84,6 +89,12 @@ def scored_by_beta(board: pd.DataFrame, scores: Iterable[str]) -> tuple[pd.DataF
     return rows.dropna(subset=[f"{name}_mean" for name in ("reconstruction", *names)]), names
 
 
+def first_pictured(out: Path, block: pd.DataFrame) -> pd.DataFrame:
+    """Of each configuration the run of the lowest seed that keeps its pictures or history, as an archive does."""
+    runs = block.drop_duplicates("run").sort_values(["seed", "run"])
+    return runs[[run_folder(out, run).is_pictured for run in runs["run"]]].drop_duplicates(CONFIGURATION)
+
+
 def how_many(seeds: pd.Series) -> str:
     """The least and greatest of those numbers: "3 to 10 seeds"."""
     least, most = seeds.min(), seeds.max()
@@ -101,12 +112,11 @@ def count_factors(block: pd.DataFrame) -> int | None:
         return None
 
 
-def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, best: bool) -> None:
-    """A row a latent in use, by descending KL, of the lowest seed's model that is pictured: from -3 to 3."""
-    own = runs[runs["hyperparameters"] == row["hyperparameters"]].sort_values("seed")
-    folders = [run_folder(out, str(run)) for run in own["run"].unique()]
-    folder = next((folder for folder in folders if folder.is_pictured), folders[0])
-    image, kept, left_out = _traversals(folder)
+def _draw_traversals(axis: Axes, out: Path, pictured: pd.DataFrame, row: pd.Series, best: bool) -> None:
+    """A row a latent in use, by descending KL, of the model that is pictured, if one is: from -3 to 3."""
+    own = pictured.loc[pictured["hyperparameters"] == row["hyperparameters"], "run"]
+    drawn = next((_traversals(run_folder(out, run)) for run in own), None)
+    image, kept, left_out = drawn or (BLANK, [], 0)
     axis.imshow(image, interpolation="antialiased")
     axis.set_anchor("N")
     axis.set_axis_off()
@@ -118,19 +128,24 @@ def _draw_traversals(axis: Axes, out: Path, runs: pd.DataFrame, row: pd.Series, 
     title = f"beta = {row['beta_mean']:g}" + (" (best scores)" if best else "")
     axis.set_title(title, y=1, pad=24, weight="bold" if best else "normal")
     told = f"{len(kept) + left_out} latents in use (nats of each at its left)"
-    told = told if folder.read_arrays("pictures.npz") else "no pictures of it are kept"
+    told = told if drawn else "no pictures of it are kept"
     axis.text(0.5, 1.02, told, transform=axis.transAxes, ha="center", va="bottom", size=10, color="dimgrey")
 
 
-def _traversals(folder: RunFolder) -> tuple[np.ndarray, list[float], int]:
-    """One picture of the rows of the latents in use, the KL of each in nats, and how many more there are."""
-    images = folder.read_arrays("pictures.npz").get("traversals", np.zeros((0, 1, 1, 1, 1), np.uint8))
+def _traversals(folder: RunFolder) -> tuple[np.ndarray, list[float], int] | None:
+    """One picture of the rows of the latents in use, the KL of each in nats, and how many more there are.
+
+    None where no pictures are kept.
+    """
+    images = folder.read_arrays("pictures.npz").get("traversals")
+    if images is None:
+        return None
     measures = folder.read_json("scores.json").get("measures", {})
     kl = [measures.get(f"{KL_PER_LATENT}{j}", 0.0) for j in range(len(images))]
     used = [j for j in sorted(range(len(kl)), key=lambda j: -kl[j]) if kl[j] >= IN_USE]
     kept = used[:MOST_LATENTS]
     if not kept:
-        return np.full((64, 64, 3), 255, np.uint8), [], len(used)
+        return BLANK, [], len(used)
     columns = np.linspace(0, len(TRAVERSED) - 1, 7).round().astype(int)
     chosen = in_colours(images[kept][:, columns])
     framed = np.pad(chosen, ((0, 0), (0, 0), (0, 0), (0, GAP), (0, GAP)), constant_values=255)

@@ -117,10 +117,11 @@ class RunFolder:
 
     @property
     def configuration(self) -> str:
-        """What the run is but for its seed."""
+        """What the run is but for its seed, and of which code of plugins, if any."""
         specification = self.read_json("spec.json")
         specification.pop("seed", None)
-        return repr(sorted(specification.items()))
+        code = self.read_json("environment.json").get("code", {})
+        return repr([*sorted(specification.items()), *sorted(each for each in code.items() if each[1])])
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The JSON object in that file; empty where there is no such file or it is damaged."""

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.report import plots
+from benchmark.report import plots, story
 from benchmark.report.leaderboard import build_leaderboard, write_tables
 from benchmark.report.plots import draw_all
 from benchmark.running.execution import Workplace, execute
@@ -98,7 +98,7 @@ def test_of_many_configurations_some_are_drawn(drawn, monkeypatch):
     figure = plots.draw_scores(runs, board)
     assert "the best 2 of 5 configurations" in figure.get_suptitle()
     assert len(figure.axes[0].get_yticklabels()) == 2
-    chosen = list(plots._first_runs(out, plots._pictured(out, runs), board))
+    chosen = list(plots._first_runs(out, story.first_pictured(out, runs), board))
     assert chosen[0] == "vae"  # of the least beta
     assert len(chosen) == 3
 
@@ -113,7 +113,7 @@ def test_runs_without_pictures_take_no_place_of_those_with_some(drawn, tmp_path,
                 (folder / name).unlink(missing_ok=True)
     monkeypatch.setattr(plots, "COMPARED", len(pictured))
     runs, board = write_tables(tmp_path)
-    chosen = plots._first_runs(tmp_path, plots._pictured(tmp_path, runs), board)
+    chosen = plots._first_runs(tmp_path, story.first_pictured(tmp_path, runs), board)
     assert {folder.path.name for folder in chosen.values()} == pictured
 
 
@@ -125,14 +125,14 @@ def test_pictures_of_a_later_seed_stand_for_a_configuration_and_draw_its_sheets_
         (first / name).unlink(missing_ok=True)
     tables = write_tables(tmp_path)
     draw_all(tmp_path, *tables)
-    chosen = plots._first_runs(tmp_path, plots._pictured(tmp_path, tables[0]), tables[1])
+    chosen = plots._first_runs(tmp_path, story.first_pictured(tmp_path, tables[0]), tables[1])
     assert "-s1-" in chosen["betavae beta=16"].path.name
-    sheet, story = (_folder(tmp_path) / f"{name}.png" for name in ("traversals", "what_beta_does"))
-    before = [path.read_bytes() for path in (sheet, story)]
+    figures = [_folder(tmp_path) / f"{name}.png" for name in ("traversals", "what_beta_does")]
+    before = [path.read_bytes() for path in figures]
     for name in PICTURED:
         shutil.copy(out / "runs" / first.name / name, first / name)
     draw_all(tmp_path, *tables)
-    assert all(path.read_bytes() != old for path, old in zip((sheet, story), before, strict=True))
+    assert all(path.read_bytes() != old for path, old in zip(figures, before, strict=True))
 
 
 def test_traversal_rows_are_ordered_by_kl(drawn):

@@ -40,6 +40,10 @@ def _drawn(out, keep=lambda runs: runs):
     return draw_story(out, runs, build_leaderboard(runs))
 
 
+def _points(axis):
+    return [np.sort(each.get_offsets().data, axis=0).tolist() for each in axis.collections]
+
+
 def _texts(figure):
     return [text.get_text() for axis in figure.axes for text in (*axis.texts, axis.title, axis.xaxis.label)]
 
@@ -71,6 +75,14 @@ def test_means_are_those_of_the_table(stored):
     assert tuple(MIG.values()) in lines
     assert (51.0, 54.0, 66.0) in lines
     assert "factors" in _texts(figure)  # their number, a line
+
+
+def test_an_older_version_of_the_same_betas_is_not_drawn(stored):
+    runs, _ = write_tables(stored)
+    older = runs.astype({"run": str}).assign(method_version=0, value=9.0, run="gone-" + runs["run"].astype(str))
+    drawn, alone = (draw_story(stored, table, build_leaderboard(runs)) for table in (pd.concat([older, runs]), runs))
+    assert [_points(axis) for axis in drawn.axes] == [_points(axis) for axis in alone.axes]
+    assert _texts(drawn) == _texts(alone)
 
 
 def test_without_two_betas_there_is_no_story(stored):

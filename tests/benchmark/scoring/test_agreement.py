@@ -47,6 +47,16 @@ def test_runs_that_differ_in_their_seed_are_compared(tmp_path):
     assert other.read_json("agreement.json")["values"] == {}  # a run alone has nobody to agree with
 
 
+def test_runs_of_other_code_of_a_plugin_are_no_seeds_of_one_configuration(tmp_path):
+    folders = [_store(tmp_path, seed) for seed in range(3)]
+    for folder, code in zip(folders, ("old", "new", "new"), strict=True):
+        folder.write_json("environment.json", {"code": {"method": code, "dataset": ""}})
+    compare_models(tmp_path)
+    compared = [folder.read_json("agreement.json")["models"] for folder in folders]
+    names = [folder.path.name for folder in folders]
+    assert compared == [names[:1], names[1:], names[1:]]
+
+
 def test_it_stands_in_the_tables(tmp_path):
     folders = [_store(tmp_path, seed) for seed in range(2)]
     compare_models(tmp_path)
