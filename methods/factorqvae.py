@@ -18,11 +18,11 @@ TEMPERATURE = 1.0  # of the weights that are drawn
 
 
 class GlobalCodebook(nn.Module):
-    """The numbers that all latents choose from, evenly from -1 to 1 at first: weights (..., V) -> their mean (...)."""
+    """The numbers that all latents choose from, of N(0, 1) at first: weights (..., V) -> their mean (...)."""
 
     def __init__(self, values: int) -> None:
         super().__init__()
-        self.values = nn.Parameter(torch.linspace(-1, 1, values))
+        self.values = nn.Parameter(torch.randn(values))
 
     def forward(self, weights: Tensor) -> Tensor:
         return (weights * self.values).sum(-1)
@@ -46,10 +46,12 @@ class FactorQVAE(TwoLatentsAFactor):
     noise is that of Jang et al. 2017, "Categorical reparameterization with Gumbel-softmax", eqs. 1-2. The paper's
     weights for Shapes3D, 0.001 of a mean over latents and 0.0001 beside a mean over pixels and channels, are
     1.0 and 1.2 of the sums here beside squared errors, as with the likelihood gaussian:0.5; Bernoulli's nats are some
-    times those, and the penalties so much weaker beside them. Its code draws the first numbers from N(0, 1).
+    times those, and the penalties so much weaker beside them. The first numbers are drawn as its code draws them; its
+    temperature falls by a hundred-thousandth a step, here it stays at 1.
     """
 
-    version: ClassVar[int] = 2  # 2: choices by distance in place of free logits, at one temperature
+    # 2: choices by distance in place of free logits, at one temperature; 3: numbers that start as wide as the paper's
+    version: ClassVar[int] = 3
     cost: ClassVar[float] = 6.9
 
     @dataclass(frozen=True)

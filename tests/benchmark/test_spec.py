@@ -38,7 +38,7 @@ KEYS = {
     "dipvae_i": "fd8bbc7baf",
     "dipvae_ii": "2b367b9744",
     "dynamicvae": "197245167d",
-    "factorqvae": "0c5e3fded5",
+    "factorqvae": "3c28346cd9",
     "factorvae": "f47e555ed8",
     "ground_truth": "8ad9f1a1ec",
     "groupvae": "05d79551a4",

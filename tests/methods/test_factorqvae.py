@@ -93,9 +93,17 @@ def test_choices_are_by_squared_distance(small_networks):
 
 def test_one_codebook_serves_all_latents():
     codebook = GlobalCodebook(3)
-    assert codebook.values.tolist() == [-1, 0, 1]
+    codebook.values.data = torch.tensor([-1.0, 0.0, 1.0])
     assert codebook(torch.eye(3)[None].repeat(2, 1, 1)).tolist() == [[-1, 0, 1]] * 2
     assert codebook(torch.tensor([[0.5, 0.5, 0], [0, 0.25, 0.75]])).tolist() == [-0.5, 0.75]
+
+
+def test_the_first_numbers_are_standard_normal():
+    torch.manual_seed(0)
+    numbers = GlobalCodebook(100_000).values.detach()
+    assert numbers.mean().item() == pytest.approx(0, abs=0.02)
+    assert numbers.std().item() == pytest.approx(1, abs=0.02)
+    assert (numbers.abs() > 1.96).float().mean().item() == pytest.approx(0.05, abs=0.01)
 
 
 def test_loss_one_by_one(small_networks, small_discriminator):
