@@ -52,7 +52,8 @@ class Transitions:
     """Pairs of images in time: (2 * B, C, H, W), what is seen first of each, then what is seen next.
 
     Each factor of n values takes a step that has the probability exp(-rate * |step| / log n), but for a constant; where
-    none has moved, one does. Which moved is `noise["changed"]`: booleans (B, K).
+    none has moved, one does. Factors whose values have no order, such as a shape, stand still. Which moved is
+    `noise["changed"]`: booleans (B, K).
 
     Reference: Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with temporal sparse coding",
     section 4.1 and appendix, the data sets called LAP.

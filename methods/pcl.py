@@ -44,6 +44,7 @@ class PCL(Method):
     for the function, its simulations; on pairs of images as in Klindt et al. 2021.
     """
 
+    version: ClassVar[int] = 2  # 2: what has no order stands still in time
     cost: ClassVar[float] = 0.7
 
     @dataclass(frozen=True)

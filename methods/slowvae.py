@@ -17,7 +17,7 @@ TRANSITIONS: dict[str, Batches] = {"laplace": Transitions(1.0), "uniform": Pairs
 
 def transitions() -> Any:
     """The hyperparameter that says how the second image of a pair follows from the first."""
-    meaning = "steps in time: `laplace`, small ones of all factors, or `uniform`, some factors drawn anew"
+    meaning = "steps in time: `laplace`, small ones of all factors in order, or `uniform`, some factors drawn anew"
     return choice("laplace", meaning, tuple(TRANSITIONS))
 
 
@@ -29,12 +29,14 @@ class SlowVAE(VAE):
     reconstruction of both images + beta * KL from the standard normal + gamma * KL from the Laplace prior about the
     other image's mean, in closed form; both are means over the two directions of time, in which the paper has one.
     Halved, as all losses here are of an image. The authors' code adds both directions' cross-entropies up and takes
-    one entropy from them: about twice the pressure at the same gamma.
+    one entropy from them: about twice the pressure at the same gamma. Where its `uniform` pairs draw a factor anew, the
+    old value is left out; here it may come again.
 
     Reference: Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with temporal sparse coding",
     eq. 7 and appendix on the closed form; gamma = 10 and rate = 6 are the paper's, found by search.
     """
 
+    version: ClassVar[int] = 2  # 2: what has no order stands still in time
     cost: ClassVar[float] = 1.7
 
     @dataclass(frozen=True)

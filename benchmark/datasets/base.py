@@ -1,7 +1,7 @@
 """What a data set is: a function from an index to an image, on a grid of factors or with a table of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +31,14 @@ class FactorDataset(ABC):
         image_shape: (channels, height, width).
         device: where images are gathered and returned.
         remarks: sentences to read scores by, such as what no code can tell from an image.
+        categorical: names whose factors, where a data set has them, have values without an order: what moves in time
+            leaves them as they are.
         drawn: whether an image has a part that is no factor and drawn (see `DrawnDataset`).
         population: what training images are drawn from; None: all images alike.
         world: that population's name; empty where it is all images alike.
     """
 
+    categorical: Collection[str] = frozenset({"shape", "object_shape", "object_type", "category", "instance"})
     drawn = False
 
     def __init__(

@@ -129,6 +129,13 @@ class Weighted:
     def redraw(self, one: Tensor, other: Tensor, varied: Tensor, generator: Generator) -> Tensor:
         return self.dataset.indices(self._draw(self.dataset.factors(one), varied, generator))
 
+    def weights_along(self, factors: Tensor, k: int) -> Tensor:
+        """The weights (B, values) that factor k's values have beside the others of the factors (B, K), float64."""
+        own = next(own for own in self.components if k in own)
+        others = [each for each in own if each != k]
+        table = self.components[own].movedim(own.index(k), -1)
+        return table[tuple(factors[:, others].T)].expand(len(factors), -1)
+
     def _draw(self, factors: Tensor, varied: Tensor, generator: Generator) -> Tensor:
         """The factors (B, K), those that are varied (B, K) drawn given the others."""
         factors = factors.clone()

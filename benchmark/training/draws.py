@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from benchmark.datasets.base import FactorDataset
-from benchmark.datasets.populations import Weighted, population_of
+from benchmark.datasets.populations import Population, Weighted, population_of
 from methods.base import Batches, Groups, Independent, Labelled, Method, Pairs, Transitions, name_of
 
 LABELLED = 1 << 40  # what the seed of the stream that draws labelled images differs in from that of batches
@@ -171,32 +171,49 @@ def draw_transitions(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Pairs of which the second is a small step along the factors away from the first, and which factors moved.
 
-    Where images have weights a step is taken with the ratio of the second's to the first's, at most 1, and is not
-    taken otherwise, so that images that training does not have are never seen (Metropolis et al. 1953).
+    Where combinations weigh differently the factors step one after another, each with chances that are weighed by
+    what its values have beside the others', so that images that training does not have are never seen. An image from
+    which no one factor can move there is seen twice.
 
     Reference: see `Transitions`.
     """
-    population, sizes = population_of(dataset), dataset.factor_sizes
+    population = population_of(dataset)
     one = population.draw(CHUNK * batch, generator)
-    before = dataset.factors(one)
-    after = torch.stack([_step(before[:, k], size, kind.rate, generator) for k, size in enumerate(sizes)], 1)
-    moved = torch.stack([_step(before[:, k], size, kind.rate, generator, True) for k, size in enumerate(sizes)], 1)
-    chosen = torch.rand(before.shape, generator=generator).argmax(1, keepdim=True) == torch.arange(len(sizes))
-    still = (after == before).all(1, keepdim=True)
-    second = dataset.indices(torch.where(still & chosen, moved, after))
-    if isinstance(population, Weighted):
-        ratio = population.probabilities(second) / population.probabilities(one)
-        second = torch.where(torch.rand(len(one), generator=generator) < ratio, second, one)
-    changed = dataset.factors(second) != before
-    return _side_by_side(one, second, batch), {"changed": changed.view(CHUNK, batch, len(sizes))}
+    before, moving = dataset.factors(one), _moving(dataset)
+    after = before.clone()
+    for k in moving:
+        after[:, k] = _pick(_chances(population, dataset, after, k, kind.rate), generator)
+    still = (after == before).all(1)
+    elsewhere = {k: _chances(population, dataset, before[still], k, kind.rate, elsewhere=True) for k in moving}
+    can = torch.stack([chances.sum(1) > 0 for chances in elsewhere.values()], 1)
+    first = (torch.rand(can.shape, generator=generator, dtype=torch.float64) * can).argmax(1)
+    for place, (k, chances) in enumerate(elsewhere.items()):
+        moves = (first == place) & can[:, place]
+        after[still.nonzero()[moves, 0], k] = _pick(chances[moves], generator)
+    told = {"changed": (after != before).view(CHUNK, batch, before.shape[1])}
+    return _side_by_side(one, dataset.indices(after), batch), told
 
 
-def _step(values: Tensor, size: int, rate: float, generator: Generator, elsewhere: bool = False) -> Tensor:
-    """The next values (N,) of a factor of that size, by Laplace steps; `elsewhere`: another value than before."""
+def _moving(dataset: FactorDataset) -> list[int]:
+    """The numbers of the factors that move in time."""
+    return [k for k, name in enumerate(dataset.factor_names) if name not in dataset.categorical]
+
+
+def _chances(
+    population: Population, dataset: FactorDataset, factors: Tensor, k: int, rate: float, elsewhere: bool = False
+) -> Tensor:
+    """Of factor k's next values, by Laplace steps: (N, values), float64; `elsewhere`: of other values than before."""
+    size = dataset.factor_sizes[k]
     apart = (torch.arange(size) - torch.arange(size)[:, None]).abs()
     weights = torch.exp(-apart.double() * rate / log(size)).masked_fill(elsewhere & (apart == 0), 0)
-    share = torch.rand(len(values), 1, generator=generator, dtype=torch.float64)
-    sums = weights.cumsum(1)[values]
+    chances = weights[factors[:, k]]
+    return chances * population.weights_along(factors, k) if isinstance(population, Weighted) else chances
+
+
+def _pick(chances: Tensor, generator: Generator) -> Tensor:
+    """One of the values (N,) by its chances (N, values), of which none need be normalised."""
+    share = torch.rand(len(chances), 1, generator=generator, dtype=torch.float64)
+    sums = chances.cumsum(1)
     return (sums <= share * sums[:, -1:]).sum(1)
 
 
@@ -237,11 +254,13 @@ def draw_groups(
 
 
 def objection(kind: Batches, dataset: FactorDataset) -> str:
-    """Why such batches cannot be had of the images that a table tells the factors of; empty where they can."""
-    if dataset.table is None or isinstance(kind, Independent | Labelled):
-        return ""
-    if isinstance(kind, Transitions):
+    """Why such batches cannot be had of the data set; empty where they can."""
+    if isinstance(kind, Transitions) and dataset.table is not None:
         return f"it trains on {name_of(kind)}, which take a grid of factors, and {dataset.name} has a table of them."
+    if isinstance(kind, Transitions) and not _moving(dataset):
+        return f"it trains on {name_of(kind)}, and no factor of {dataset.name} has values in an order."
+    if dataset.table is None or isinstance(kind, Independent | Labelled | Transitions):
+        return ""
     shared = 1 if isinstance(kind, Pairs) else dataset.table.shape[1] - 1
     names = combinations(range(dataset.table.shape[1]), shared)
     if any(len(torch.unique(dataset.table[:, list(columns)], dim=0)) < len(dataset.table) for columns in names):
