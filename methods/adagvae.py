@@ -18,7 +18,8 @@ class AdaGVAE(VAE):
 
     A pair's latents whose posteriors lie near each other (KL below half way between the pair's least
     and greatest) are taken to be shared: both images get the average posterior for them. The loss is
-    the mean over the two images. Whether factors are shared is known; which ones is not.
+    the mean over the two images. Whether factors are shared is known; which ones is not. How many factors a pair
+    differs in is drawn evenly, as the paper says; in the study's code it is one in half of the pairs.
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", eqs. 3-5.
     """

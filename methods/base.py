@@ -34,6 +34,8 @@ class Pairs:
 
     Which factors were drawn anew, and may have fallen on the old value, is `noise["changed"]`: booleans (B, K).
 
+    As the paper of Ada-GVAE says it; its code draws but one factor anew in half of the pairs.
+
     Attributes:
         differing: how many factors are drawn anew for the second image; 0 draws that number too,
             from 1 to one less than there are factors, for each pair.

@@ -16,7 +16,8 @@ class GroupVAE(AdaGVAE):
 
     The first latents stand for the factors, one each in their order: a pair's images share the latents of factors that
     were not drawn anew, and average their posteriors. Latents beyond the factors are always shared, as in the study's
-    code: whatever differs between a pair's images has a latent that may tell it.
+    code: whatever differs between a pair's images has a latent that may tell it. That code tells one of the factors
+    that were drawn anew, and shares the others' latents too; here all are told.
 
     Reference: Locatello et al. 2020, "Weakly-supervised disentanglement without compromises", section 4 (there "group
     labels"); the average of posteriors is Hosoya 2019's, "Group-based learning of disentangled representations with

@@ -43,7 +43,8 @@ class QLAE(TwoLatentsAFactor):
     the encoder's outputs. Beside the reconstruction stand the squared distances of codes and values:
     `quantisation` moves the values to the codes, `commitment` the codes to the values. There are twice as
     many latents as factors. The authors' losses are means over pixels and over latents; with a reconstruction
-    that is summed over pixels, the distances' mean is multiplied by the number of pixels.
+    that is summed over pixels, the distances' mean is multiplied by the number of pixels. Theirs decay no biases; here
+    the autoencoder's decay with its weights.
 
     Reference: Hsu et al. 2023, "Disentanglement via latent quantization", eqs. 2-5.
     """
