@@ -180,6 +180,8 @@ def _run(given: Sequence[str]) -> int:
     for reason in left_out:
         print(one_line(reason), file=sys.stderr)
     todo = [spec for spec in specs if not is_done(spec, workplace)]
+    if not workplace.again:
+        _warn_of_other_code(Counter(what for spec in specs for what in made_by_other_code(spec, workplace)))
     if options["dry_run"]:
         waiting = {spec.run_id for spec in todo}
         for spec in specs:
@@ -187,8 +189,6 @@ def _run(given: Sequence[str]) -> int:
         print(f"{len(specs)} runs, {len(todo)} to do")
         return 0
 
-    if not workplace.again:
-        _warn_of_other_code(Counter(what for spec in specs for what in made_by_other_code(spec, workplace)))
     console = _console(stderr=True)
     check_writable(workplace.out / RUNS)
     prepare(todo, workplace.data_dir)
@@ -318,7 +318,9 @@ def _leaderboard(given: Sequence[str]) -> int:
     parser.add_argument(
         "--all-scores", action="store_true", help="draw figures of every score beside those of the first few"
     )
+    add_plugin(parser)
     options = parse(parser, given)
+    _load_plugins(options)
     out = _with_runs(options["out"])
     check_writable(out)
     _write_and_print(out, None, options["all_scores"])
@@ -339,6 +341,7 @@ def _with_runs(out: Path) -> Path:
 
 def _archive(given: Sequence[str]) -> int:
     options = parse(archive_parser(), given)
+    _load_plugins(options)
     from benchmark.storage.archive import archive_runs
     from benchmark.storage.store import RUNS
 

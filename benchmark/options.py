@@ -205,6 +205,7 @@ def archive_parser() -> Parser:
     add("--out", metavar="DIR", help="output folder of the runs (default: results)")
     add("--codes", metavar="N", help="seeds of each configuration that keep the codes of their rows (default: 3)")
     add("--pictures", metavar="N", help="seeds of each configuration that keep pictures and history (default: 1)")
+    add_plugin(parser)
     return parser
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import methods
 import metrics
@@ -99,30 +99,32 @@ def present_code(registry: Mapping[str, Any], name: str) -> str | None:
     return _digest(*sorted(_digests[module] for module in modules & _digests.keys()))
 
 
-def trained_by_other_code(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> list[str]:
-    """Which of a run's method and data set were other code of a plugin than they are.
+class Code(NamedTuple):
+    """What tells the code that made something, and the one it has now: None where that is not known."""
 
-    Args:
-        spec, environment: the content of its files of those names; of a plugin that is not loaded nothing is known.
-    """
+    made: str | None
+    present: str | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether both are known and are not one."""
+        return None not in self and self.made != self.present
+
+
+def trained_by(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Code]:
+    """The code of a run's method and data set, as "method mine", by the content of its files of those names."""
     made = environment.get("code", {})
     method, dataset = spec["method"], spec["dataset"]
-    present = {
-        f"method {method}": (made.get("method"), present_code(methods.REGISTRY, method)),
-        f"data set {dataset}": (made.get("dataset"), present_code(datasets.REGISTRY, dataset)),
+    return {
+        f"method {method}": Code(made.get("method"), present_code(methods.REGISTRY, method)),
+        f"data set {dataset}": Code(made.get("dataset"), present_code(datasets.REGISTRY, dataset)),
     }
-    return [what for what, codes in present.items() if _differs(*codes)]
 
 
-def scored_by_other_code(scores: Mapping[str, Any]) -> list[str]:
-    """Which of a run's metrics were other code of a plugin than they are, by its scores.json."""
+def scored_by(scores: Mapping[str, Any]) -> dict[str, Code]:
+    """The code of a run's metrics, by its scores.json."""
     scored = scores.get("metrics", {})
-    present = {name: present_code(metrics.REGISTRY, base_of(name)) for name in scored}
-    return [name for name, code in present.items() if _differs(scored[name].get("code"), code)]
-
-
-def _differs(made: str | None, present: str | None) -> bool:
-    return None not in (made, present) and made != present
+    return {name: Code(scored[name].get("code"), present_code(metrics.REGISTRY, base_of(name))) for name in scored}
 
 
 def _digest(*contents: str | bytes) -> str:

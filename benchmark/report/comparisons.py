@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, OTHER_CODE, contends, write_table
+from benchmark.report.leaderboard import BLOCK, CONFIGURATION, CONFIGURED, code_of, contends, write_table
 from benchmark.report.statistics import (
     DIGITS,
     adjust_by_holm,
@@ -195,7 +195,7 @@ def _of_ranked_rows(runs: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
 
     def rows(table: pd.DataFrame) -> pd.MultiIndex:
         texts = table[[*CONFIGURATION, "stale"]].astype("str")
-        return pd.MultiIndex.from_frame(texts.assign(stale=texts["stale"].str.contains(OTHER_CODE)))
+        return pd.MultiIndex.from_frame(texts.assign(stale=texts["stale"].map(code_of)))
 
     finished = runs[runs["state"] == "finished"]
     return finished[rows(finished).isin(rows(board[board["rank"].notna()]))]

@@ -3,11 +3,12 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pandas as pd
 import methods
 import metrics
 from benchmark import datasets
-from benchmark.plugins import scored_by_other_code, trained_by_other_code
+from benchmark.plugins import Code, scored_by, trained_by
 from benchmark.report.statistics import DIGITS, mean_intervals
 from benchmark.report.worth import ORACLE, PARTS, interquartile_means, normalise_scores, worth_of_ranks
 from benchmark.spec import CLAIMED, MEASURED, format_settings, is_doubted, labels_of
@@ -50,12 +51,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would execute
 NO_TEXTS = {NO_TEXT, "null", "na", "n/a", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "1.#qnan", "true", "false"}
 DAMAGED, COPY = "damaged", "copy"  # states of folders that do not count: of what cannot be read, or counts elsewhere
 READ = ("spec.json", "scores.json", "status.json")  # without which it cannot
-OTHER_CODE = "was of other code"
+CODE = re.compile(r"(?:method|data set) \S+ was of (?:other )?code(?: \w+)?")
 OPTIONS = re.compile(r"\[.*\]")  # in a metric's name
 ONE_OF_A_VECTOR = re.compile(r"_\d+$")
 
 Value = tuple[str, float | None, int | None, bool, int]  # a row's VALUE_COLUMNS
 NOTHING: Value = ("", None, None, False, 0)
+
+
+class Found(NamedTuple):
+    """A stored run: its columns, the cells of each of its values, and the code of what trained and scored it."""
+
+    run: dict[str, Any]
+    cells: list[Value]
+    codes: Mapping[str, Code]
 
 
 def collect_runs(out: Path) -> pd.DataFrame:
@@ -66,7 +75,8 @@ def collect_runs(out: Path) -> pd.DataFrame:
     leaderboard) and `direction` (1: higher is better, -1: lower, 0: neither). A run without
     scores has one row whose metric is an empty text, as every text is where there is none.
     `stale` says what of a run was made by an older version of its method, its data set or a
-    metric than the present one, or by other code of a plugin. `evidence` says how its scores are known
+    metric than the present one, or by other code of a plugin (of one that is not loaded: where there are runs of
+    several). `evidence` says how its scores are known
     (`spec.EVIDENCE`), and `remarks` what is odd about codes: vectors that were brought to numbers, or what
     `scoring.scrutiny` found.
     """
@@ -75,7 +85,8 @@ def collect_runs(out: Path) -> pd.DataFrame:
     values: list[list[Any]] = [[] for _ in VALUE_COLUMNS]
     found = [_read_run(folder) for folder in stored_runs(out)]
     found += [_without_configuration(name, COPY, f"of {kept}") for name, kept in find_copies(out).items()]
-    for run, own in sorted(found, key=lambda each: str(each[0]["run"])):
+    _mark_codes(found)
+    for run, own, _ in sorted(found, key=lambda each: str(each.run["run"])):
         runs.append(run)
         counts.append(len(own))
         for column, cells in zip(values, zip(*own, strict=True), strict=True):
@@ -90,7 +101,7 @@ def collect_runs(out: Path) -> pd.DataFrame:
     return table.assign(column=table["column"] & ~(ranked & measured))
 
 
-def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
+def _read_run(folder: RunFolder) -> Found:
     try:
         return _read_sound_run(folder)
     except (KeyError, TypeError, AttributeError):
@@ -99,9 +110,9 @@ def _read_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         return _without_configuration(folder.path.name, DAMAGED, f"its {' and '.join(unread or READ)} {told}")
 
 
-def _without_configuration(name: str, state: str, reason: str) -> tuple[dict[str, Any], list[Value]]:
+def _without_configuration(name: str, state: str, reason: str) -> Found:
     """What stands in runs.csv, but in no row of the leaderboard."""
-    return dict.fromkeys(TEXTS, "") | {"run": name, "state": state, "reason": reason}, [NOTHING]
+    return Found(dict.fromkeys(TEXTS, "") | {"run": name, "state": state, "reason": reason}, [NOTHING], {})
 
 
 def tell_left_out(runs: pd.DataFrame) -> list[str]:
@@ -111,7 +122,7 @@ def tell_left_out(runs: pd.DataFrame) -> list[str]:
     return [said[state].format(run, reason) for run, state, reason in each.itertuples(index=False, name=None)]
 
 
-def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
+def _read_sound_run(folder: RunFolder) -> Found:
     spec, status = folder.read_json("spec.json"), folder.read_json("status.json")
     if not status and (folder.path / "status.json").is_file():
         raise KeyError("state")
@@ -133,7 +144,7 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         "hyperparameters": " ".join(format_settings(spec["hyperparameters"])),
         "state": status.get("state", "unfinished"),
         "reason": status.get("reason", ""),
-        "stale": "; ".join(_stale_parts(spec, environment, scores if finished else {})),
+        "stale": "; ".join(_older_versions(spec, scores if finished else {})),
         "evidence": sent.get("evidence", CLAIMED),
         "remarks": "; ".join([*sent.get("remarks", []), *filter(None, [scores.get("grouped")])]),
         "train_rows": rows["train"] if rows else None,
@@ -143,11 +154,12 @@ def _read_sound_run(folder: RunFolder) -> tuple[dict[str, Any], list[Value]]:
         "train_seconds": None if seconds is None else round(seconds / environment["pack"], 1),
     }
     values = [*_values_of_run(scores, claimed), *_agreement_of_run(folder)] if finished else []
-    return run, values or [NOTHING]
+    codes = trained_by(spec, environment) | scored_by(scores if finished else {})
+    return Found(run, values or [NOTHING], codes)
 
 
-def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
-    """What an older version than the present one made, or other code; of a plugin not loaded nothing is known."""
+def _older_versions(spec: dict[str, Any], scores: dict[str, Any]) -> Iterator[str]:
+    """What an older version than the present one made; of a plugin not loaded nothing is known."""
     method, dataset = spec["method"], spec["dataset"]
     made: dict[str, tuple[int, Any]] = {}
     if "submission" not in spec:
@@ -159,8 +171,32 @@ def _stale_parts(spec: dict[str, Any], environment: dict[str, Any], scores: dict
     for what, version, present in versions:
         if version < present:
             yield f"{what} was at version {version}, now {present}"
-    for what in [*trained_by_other_code(spec, environment), *scored_by_other_code(scores)]:
-        yield f"{what} {OTHER_CODE}"
+
+
+def _mark_codes(found: Sequence[Found]) -> None:
+    """Tell what was made by other code of a plugin than its present one, or than another run's where that is not known.
+
+    Such a metric's values take no part in the leaderboard.
+    """
+    made: dict[str, set[str]] = defaultdict(set)
+    for each in found:
+        for what, code in each.codes.items():
+            made[what] |= {code.made} if code.made and code.present is None else set()
+    for each in found:
+        marked = {
+            what: f"{what} was of {'other code' if code.differs else 'code'} {code.made}".rstrip()
+            for what, code in each.codes.items()
+            if code.differs or (code.made and len(made[what]) > 1)
+        }
+        each.run["stale"] = "; ".join(filter(None, [each.run["stale"], *marked.values()]))
+        for place, (name, value, version, _, _) in enumerate(each.cells if marked else ()):
+            if any(name == what or name.startswith(f"{what}.") for what in marked):
+                each.cells[place] = name, value, version, False, 0
+
+
+def code_of(stale: str) -> str:
+    """What `stale` tells of the code of a run's method and data set: runs of which it differs are no seeds of one."""
+    return "; ".join(CODE.findall(stale))
 
 
 def _values_of_run(scores: dict[str, Any], claimed: bool) -> Iterator[Value]:
@@ -206,9 +242,9 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     one_each = one_each.assign(seeds=one_each["state"] == "finished", failed=one_each["state"] == "failed")
     told = ("stale", "evidence", "remarks")
     one_each = one_each.astype(dict.fromkeys(told, "string"))
-    one_each["other"] = one_each["stale"].str.contains(OTHER_CODE)
+    one_each["code"] = one_each["stale"].map(code_of).astype("str")
     key = [*CONFIGURATION, "versions"]
-    rows = one_each.groupby([*key, "other"], observed=True)
+    rows = one_each.groupby([*key, "code"], observed=True)
     kept: dict[str, Any] = {
         "seeds": "sum",
         "failed": "sum",
@@ -223,7 +259,7 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     shown = shown.assign(row=shown["run"].map(rows.ngroup()).astype("Int64")).dropna(subset=["row"])
     table = pd.concat([table, _columns_of_metrics(shown, table)], axis=1).copy()  # in one piece
     table.insert(len(key), "rank", _overall_rank(table))
-    table = _tell_worth(table.drop(columns=["current", "other"]), runs, shown)
+    table = _tell_worth(table.drop(columns=["current", "code"]), runs, shown)
     return table.sort_values([*BLOCK, "rank", "method", "hyperparameters", "versions", "stale"], ignore_index=True)
 
 
@@ -233,12 +269,16 @@ def _join_remarks(texts: pd.Series) -> str:
 
 
 def _are_current(table: pd.DataFrame) -> pd.Series:
-    """Whether no other row of the method in its block that is scored is newer: of a newer version or present code."""
+    """Whether no other row of the method in its block that is scored is newer: of a newer version or present code.
+
+    Where rows are of several codes of which none is known to be the present one, none is.
+    """
     own = [table[level] for level in (*BLOCK, "method")]
     scored = table["seeds"] > 0
     newest = scored & (table["method_version"] == table["method_version"].where(scored).groupby(own).transform("max"))
-    fresh = newest & ~table["other"]
-    return newest & (fresh | ~fresh.groupby(own).transform("any"))
+    fresh = newest & (table["code"] == "")
+    alone = table["code"].where(newest).groupby(own).transform("nunique") == 1
+    return fresh | (newest & alone)
 
 
 def _columns_of_metrics(shown: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

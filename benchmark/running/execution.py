@@ -18,7 +18,7 @@ from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.contract import check_dataset
 from benchmark.errors import BROKEN, DamagedError, UsageError, describe
-from benchmark.plugins import load_plugins, present_code, scored_by_other_code, trained_by_other_code
+from benchmark.plugins import load_plugins, present_code, scored_by, trained_by
 from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
 from benchmark.scoring.applying import apply_metric, chosen_metrics
@@ -134,12 +134,13 @@ def is_done(spec: RunSpec, workplace: Workplace) -> bool:
 def made_by_other_code(spec: RunSpec, workplace: Workplace) -> list[str]:
     """What of a stored run was made by other code of a plugin than its present one, such as "method mine"."""
     folder = run_folder(workplace.out, spec.run_id)
-    scored = scored_by_other_code(folder.read_json("scores.json"))
+    scored = [what for what, code in scored_by(folder.read_json("scores.json")).items() if code.differs]
     return [*_trained_otherwise(spec, folder), *(f"metric {name}" for name in scored)]
 
 
 def _trained_otherwise(spec: RunSpec, folder: RunFolder) -> list[str]:
-    return trained_by_other_code(spec.to_dict(), folder.read_json("environment.json"))
+    trained = trained_by(spec.to_dict(), folder.read_json("environment.json"))
+    return [what for what, code in trained.items() if code.differs]
 
 
 def execute(pack: Pack, workplace: Workplace) -> Iterator[Outcome]:
@@ -496,7 +497,7 @@ def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None =
     chosen = chosen_metrics(workplace.metrics)
     wanted = {name: (metric, "") for name, metric in chosen.items()}
     wanted |= scored_on_parts(chosen, folder.read_json("spec.json").get("world", ""))
-    other = scored_by_other_code(scores) if workplace.again else []
+    other = [name for name, code in scored_by(scores).items() if code.differs] if workplace.again else []
     return {
         name: (metric, part)
         for name, (metric, part) in wanted.items()
