@@ -34,8 +34,9 @@ def udr(
 
     Returns:
         Each model's score (models,), from 0, no two latents related, to 1 for Spearman and about
-        0.9 for the lasso, whose penalty takes 0.1 off the weight of a perfect copy. 0 for a
-        model without informative latents.
+        0.9 for the lasso, whose penalty takes 0.1 off the weight of a perfect copy; where latents of
+        one model go together its weights may be above 1, and so may the score. 0 for a model without
+        informative latents.
 
     Raises:
         ValueError: there are fewer than two models, the arrays do not fit together, or the

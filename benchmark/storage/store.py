@@ -31,9 +31,15 @@ RUNS = "runs"
 PICTURED = ("pictures.npz", "history.csv")  # what figures of a run are drawn from
 LOCKS = "locks"
 LOCK_SECONDS = 1.0  # between looks at whether waiting for a lock still makes sense
+MOST_MERGED = 0.01  # of the rows, which float16 may bring to one value
 MOST_ROUNDED = 0.01  # of a code's deviation, which float16 may take from its values or add to them
 NAMED = re.compile(rf"-[0-9a-f]{{{DIGEST_LETTERS}}}$")  # as names of runs end
 SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
+
+
+def _most_alike(codes: np.ndarray) -> np.ndarray:
+    """How many rows of the codes (N, D) have each code's most frequent value: (D,)."""
+    return np.array([np.unique(code, return_counts=True)[1].max(initial=0) for code in codes.T])
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -208,7 +214,8 @@ class RunFolder:
     def write_codes(self, codes: np.ndarray, rows: np.ndarray, part: str = "") -> None:
         """Keep the codes (N, D) of the data set's rows (N,), in float16 where it tells each of them, else in float32.
 
-        It does not where a code hardly moves about a mean that is not 0: rounded to a few values it seems quantised.
+        It does not where a code hardly moves about a mean that is not 0, nor where many of its values lie near 0, as
+        probabilities do: rounded to a few values it seems quantised.
 
         Args:
             part: of a world, of which the rows are; empty: of the uniform grid.
@@ -216,7 +223,9 @@ class RunFolder:
         with np.errstate(over="ignore"):
             half = codes.astype(np.float16)
         spread = np.where(np.ptp(codes, axis=0) > 0, codes.std(0), 1)
-        kept = half if (np.abs(half - codes).max(0) <= MOST_ROUNDED * spread).all() else codes.astype(np.float32)
+        near = (np.abs(half - codes).max(0) <= MOST_ROUNDED * spread).all()
+        apart = near and (_most_alike(half) <= _most_alike(codes) + MOST_MERGED * len(codes)).all()
+        kept = half if apart else codes.astype(np.float32)
         self.write_arrays(codes_file(part), {"codes": kept, "rows": rows.astype(np.int32)})
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:

@@ -144,6 +144,20 @@ class Summed(Tiny):
         return terms | {"loss": len(batch) * terms["loss"]}
 
 
+class SummedBeside(Tiny):
+    """Sums its regulariser over the batch, beside a reconstruction that hides it. Reference: none."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return latents.kl + latents.mean.abs().sum()
+
+
+class Looking(Tiny):
+    """Decides by the step. Reference: none."""
+
+    def regulariser(self, networks, latents, hyperparameters, step):
+        return latents.kl * (0.1 if (step + 1) / 2 < 100 else 1.0)
+
+
 class Drawing(Tiny):
     """Draws its own noise. Reference: none."""
 
@@ -322,9 +336,11 @@ BROKEN = {
     Unreached: "gradients",
     Sharing: "gradients",
     Summed: "mean_over_batch",
+    SummedBeside: "mean_over_batch",
     Drawing: "global_random_state",
     Numbering: "global_random_state",
     Counting: "pure",
+    Looking: "step_unread",
     Scribbling: "inputs",
     NoisyInPlace: "inputs",
     Misshapen: "encode",

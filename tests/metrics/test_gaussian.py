@@ -136,10 +136,23 @@ def test_dead_codes_and_single_codes(metric):
     dead = np.full((100, 3), 0.1)
     assert set(_values(metric, dead).values()) == {0.0}
     code = np.random.default_rng(0).normal(size=(100, 1))
-    assert _score(metric, code) == (1 if metric is active_latents else 0)
+    assert _score(metric, code) == pytest.approx(1 if metric is active_latents else 0, abs=1e-14)
     if metric.__name__ in DEAD:
         codes = np.random.default_rng(0).normal(size=(100, 3)) @ _covariance(3)
         assert _values(metric, np.concatenate([dead, codes], axis=1)) == _values(metric, codes)
+
+
+def test_one_code_of_a_far_greater_scale_leaves_the_others_their_digits():
+    """A great independent code adds nothing to what hangs together among the others."""
+    codes = np.random.default_rng(0).normal(size=(300, 2)) @ np.linalg.cholesky([[1, 0.8], [0.8, 1]]).T
+    basis = np.linalg.qr(codes - codes.mean(0))[0]
+    alone = np.random.default_rng(1).normal(size=300)
+    alone = alone - alone.mean()
+    alone = alone - basis @ (basis.T @ alone)
+    beside = np.column_stack([codes, 1e6 * alone])
+    own = _score(gaussian_wasserstein_correlation, codes)
+    assert own > 0.1
+    assert _score(gaussian_wasserstein_correlation, beside) == pytest.approx(own, rel=1e-3)
 
 
 def test_scales():

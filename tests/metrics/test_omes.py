@@ -44,6 +44,16 @@ def test_against_images_drawn_anew(codes, alpha):
         assert values["score"] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "chances", [(0.1, 0.9), (0.5, 0.25, 0.125, 0.125), (0.02, 0.13, 0.35, 0.35, 0.13, 0.02)], ids=str
+)
+def test_true_factors_that_are_not_uniform_score_as_those_that_are(chances):
+    rng = np.random.default_rng(0)
+    factors = np.column_stack([rng.choice(len(chances), 10_000, p=chances), rng.integers(4, size=(10_000, 2))])
+    codes = factors.astype(float)
+    assert REGISTRY["omes"].score(Table(codes, factors, codes, factors), 0)["score"] > 0.98
+
+
 def test_the_parts_are_the_score_at_either_end():
     values = [
         REGISTRY["omes"].with_options(alpha=alpha).score(Table(MIXED, GRID, MIXED, GRID), 0) for alpha in (0, 0.25, 1)

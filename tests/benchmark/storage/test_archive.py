@@ -148,6 +148,19 @@ def test_codes_that_hardly_move_do_not_seem_quantised(tmp_path, deviation, kind)
     assert deviation == 0 or len(np.unique(stored[:, 2])) > 1000
 
 
+@pytest.mark.parametrize(("sharpness", "kind"), [(1, np.float16), (6, np.float32)])
+def test_probabilities_near_0_do_not_become_ties(tmp_path, sharpness, kind):
+    logits = sharpness * np.random.default_rng(0).normal(size=(2000, 4))
+    codes = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    folder = RunFolder(tmp_path)
+    folder.write_codes(codes, np.arange(len(codes)))
+    stored = folder.read_arrays("codes.npz")["codes"]
+    assert stored.dtype == kind
+    assert (stored == 0).mean() < 0.01
+    folder.write_codes(codes.round(), np.arange(len(codes)))  # ties that are there already
+    assert folder.read_arrays("codes.npz")["codes"].dtype == np.float16
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
