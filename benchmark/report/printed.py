@@ -65,7 +65,9 @@ def print_board(console: Console, keys: Sequence[Any], board: pd.DataFrame, reli
     told = reliability[(reliability[BLOCK] == list(keys)).all(axis=1)].set_index("metric")
     _say(console, _title(keys, board))
     console.print(table)
-    for line in (_legend(cells, len(names), rows), _who_leads(board), _at_what_price(board), _how_sure(board, told)):
+    _say(console, _legend(cells, len(names), rows))
+    nothing = _why_none_leads(board)
+    for line in [nothing] if nothing else [_who_leads(board), _at_what_price(board), _how_sure(board, told)]:
         _say(console, line)
 
 
@@ -165,11 +167,20 @@ def _contenders(board: pd.DataFrame) -> pd.DataFrame:
     return board[board["rank"].notna() & contends(board)].sort_values("rank", kind="stable")
 
 
+def _why_none_leads(board: pd.DataFrame) -> str:
+    """Why no row leads; empty where one does."""
+    if not board["seeds"].any():
+        return "Leads: none, as no run finished."
+    if board["rank"].isna().all():
+        return "Leads: none, as no row has a rank."
+    return "" if len(_contenders(board)) else "Leads: none, as what has a rank is doubted (see remarks) or the truth."
+
+
 def _who_leads(board: pd.DataFrame) -> str:
     """Who leads, and whom the seeds do not tell from it."""
     rows = _contenders(board)
     if len(rows) < 2:
-        return "Leads: nothing to compare." if rows.empty else f"Leads: {_labels(rows)[0]}, alone."
+        return f"Leads: {_labels(rows)[0]}, alone."
     leader, *others = zip(_labels(rows), _each(rows), strict=True)
     if rows["rank_low"].isna().all():
         return f"Leads: {leader[0]}; so few seeds tell nothing apart."
@@ -183,7 +194,7 @@ def _who_leads(board: pd.DataFrame) -> str:
 def _at_what_price(board: pd.DataFrame) -> str:
     """What the leader reconstructs worse than the row that reconstructs best."""
     rows = _contenders(board)
-    if rows.empty or "reconstruction_mean" not in rows or rows["reconstruction_mean"].isna().all():
+    if "reconstruction_mean" not in rows or rows["reconstruction_mean"].isna().all():
         return "Its price: nothing here reconstructs."
     best = int(rows["reconstruction_mean"].argmin())
     own, least = rows["reconstruction_mean"].iloc[0], rows["reconstruction_mean"].iloc[best]

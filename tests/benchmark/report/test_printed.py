@@ -25,7 +25,10 @@ def _printed(width, seeds=4, means=MEANS, price=True, capsys=None):
     costs = {own: 90.0 + place for place, own in enumerate(means) if own[0] != "ground_truth"}
     if price:
         tables.append(_runs(_scores(costs, 0.1, seeds=seeds), "reconstruction").assign(direction=0))
-    runs = pd.concat(tables, ignore_index=True)
+    return _print(width, pd.concat(tables, ignore_index=True))
+
+
+def _print(width, runs):
     board = build_leaderboard(runs)
     console = Console(width=width, record=True, markup=False, emoji=False)
     with console.capture() as captured:
@@ -66,6 +69,20 @@ def test_three_lines_say_who_leads_at_what_price_and_how_sure_that_is():
     assert "Its price: " in told
     assert "ranks of reliability 0.9 take 1 seeds by bVAE, 1 seeds by MIG, 1 seeds by DCIfast; here 4" in told
     assert "; of 3 neighbours in rank 2 are told apart." in told
+
+
+def test_why_none_leads():
+    """Of no run that finished, no rank, or none that contends, in place of a leader's price and certainty."""
+    runs = _runs(_scores({("a", ""): 0.9, ("b", ""): 0.1}), "mig")
+    doubted = runs.assign(remarks=f"x {AS_LABELS} y")
+    unranked = runs.assign(direction=0)
+    failed = runs.assign(state="failed", metric="", value=None)
+    told = {"is doubted (see remarks)": doubted, "no row has a rank": unranked, "no run finished": failed}
+    for why, table in told.items():
+        printed = _print(100, table)
+        assert why in printed
+        assert "Its price" not in printed
+        assert "To know" not in printed
 
 
 def test_what_is_not_known_is_not_said():
