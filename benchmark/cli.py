@@ -446,6 +446,8 @@ def _try_data(name: str, folder: Path | None) -> bool:
     console.print(display.checks_table(name, findings))
     if moved:
         console.print(display.factors_table(name, moved))
+    for remark in dataset.remarks:
+        print(one_line(f"{name}: {remark}"))
     return any(finding.state == "failed" for finding in findings)
 
 

@@ -183,6 +183,12 @@ def find_member(path: Path, name: str) -> Member:
     return member
 
 
+def list_members(path: Path) -> list[str]:
+    """The names of the arrays in an .npz archive."""
+    with zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
 def _content_start(path: Path, entry: zipfile.ZipInfo) -> int:
     with path.open("rb") as file:
         file.seek(entry.header_offset)

@@ -25,6 +25,7 @@ from benchmark.datasets.files import (
     Member,
     digest_of,
     find_member,
+    list_members,
     listing,
     listing_digest,
     reading,
@@ -43,6 +44,8 @@ EIGHT_BITS = (*GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YC
 OWN = "own-"  # so begins the source of such data, and a digest of them follows
 DIGEST_LETTERS = 10  # of a digest that is part of a run's identity
 MOST_FACTORS = 1_000
+ARRAYS = ("images", "factors", "factor_names")
+UNREAD = "It holds {} besides, which is not read: factors are told by {}."
 ROUNDED = "Its images were floats and are kept as bytes: rounded to the nearest of 255 levels."
 STRETCHED = "Pictures are stretched to 64 x 64 pixels by Lanczos; what is transparent lies on black."
 
@@ -176,6 +179,10 @@ def _ranked(path: Path, names: Sequence[str], columns: Sequence[np.ndarray]) -> 
 
 def _load_archive(name: str, device: str, path: Path) -> ByteDataset:
     with reading(path, "an archive of images"):
+        held = list_members(path)
+        if "images" not in held:
+            there = f"the arrays {', '.join(held)}" if held else "no arrays"
+            raise UsageError(one_line(f"{path} holds {there}; an array `images` is needed, and `factors` where known."))
         images = find_member(path, "images")
         layout = layout_of(images)
         factors, table = unknown_factors(images.shape[0])
@@ -188,6 +195,8 @@ def _load_archive(name: str, device: str, path: Path) -> ByteDataset:
         return cached_rows(f"own-v1-{digest[:32]}", shape, lambda: read_archive(path, layout, progress))
 
     told = {ROUNDED: images.dtype != np.uint8, STRETCHED: layout.shape[:2] != (PIXELS, PIXELS)}
+    unread = ", ".join(name for name in held if name not in ARRAYS)
+    told[one_line(UNREAD.format(unread, "an array `factors` (N, K) of whole numbers"))] = not factors and bool(unread)
     remarks = tuple(remark for remark, holds in told.items() if holds)
     source, shape = f"{OWN}{digest[:DIGEST_LETTERS]}", (channels, PIXELS, PIXELS)
     return ByteDataset(open_rows, name, source, factors, shape, device, remarks, table=table)
@@ -226,7 +235,9 @@ def read_factor_file(path: Path, names: Sequence[str]) -> tuple[dict[str, int], 
     """
     with reading(path, "a table with a column `file` and a column for each factor"):
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+        if not header:
+            raise ValueError("it is empty")
         if "file" not in header or len(header) < 2 or len(header) > MOST_FACTORS:
             raise ValueError(f"its columns are {', '.join(header)}")
         if odd := [row for row in rows if len(row) != len(header) or not all(row)]:
@@ -274,9 +285,12 @@ def _load_pictures(name: str, device: str, folder: Path) -> ByteDataset:
     changed = {f"{(folder / file).stat().st_mtime_ns} {file}": size for file, size in sizes.items()}
     digest = remembered(folder, f"contents {listing_digest(changed)}", lambda: _digest_contents(folder, sizes))
     factors, table = unknown_factors(len(sizes))
+    remarks: tuple[str, ...] = (STRETCHED,)
     if told.is_file():
         digest = hashlib.sha256(f"{digest}{digest_of(told)}".encode()).hexdigest()
         factors, table = read_factor_file(told, [*sizes])
+    elif unread := ", ".join(sorted(file.name for file in folder.glob("*.csv"))):
+        remarks += (one_line(UNREAD.format(unread, f"a table {FACTORS_FILE} with a column `file` and one a factor")),)
     mode = remembered(folder, f"mode of {digest}", lambda: read_mode(folder, [*sizes]))
     shape = (1 if mode == "L" else 3, PIXELS, PIXELS)
 
@@ -285,7 +299,7 @@ def _load_pictures(name: str, device: str, folder: Path) -> ByteDataset:
         return cached_rows(key, rows, lambda: _read_pictures(folder, sizes, mode, progress))
 
     source = f"{OWN}{digest[:DIGEST_LETTERS]}"
-    return ByteDataset(open_rows, name, source, factors, shape, device, (STRETCHED,), table=table)
+    return ByteDataset(open_rows, name, source, factors, shape, device, remarks, table=table)
 
 
 def _digest_contents(folder: Path, names: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from benchmark import datasets
+from benchmark.cli import main
 from benchmark.datasets import own, pictures
 from benchmark.datasets.contract import check_dataset
 from benchmark.errors import UsageError
@@ -102,7 +103,8 @@ def test_archives_are_read_piece_by_piece(bytes_a_block, data, monkeypatch):
 
 FLOATS = IMAGES / 255
 WRONG = {
-    "no images": ({"pictures": IMAGES}, "images"),
+    "no images": ({"pictures": IMAGES, "labels": FACTORS}, "holds the arrays pictures, labels; an array `images`"),
+    "nothing": ({}, "holds no arrays; an array `images`"),
     "whole numbers": ({"images": IMAGES.astype(int)}, "images are int64, where uint8"),
     "truth": ({"images": IMAGES > 99}, "images are bool, where uint8"),
     "texts": ({"images": IMAGES.astype(str)}, "images are <U3, where uint8"),
@@ -243,7 +245,24 @@ def test_a_folder_is_another_one_when_its_names_sizes_or_factors_change(data):
     assert len({*sources}) == 4
 
 
+def test_what_is_not_read_of_labels_is_told(data, capsys):
+    np.savez(data / "mine.npz", images=IMAGES, labels=FACTORS, factor_names=np.array(["a", "b"]))
+    assert main(["check-data", "mine", "--data-dir", str(data)]) == 0
+    assert (
+        "It holds labels besides, which is not read: factors are told by an array `factors`" in capsys.readouterr().out
+    )
+    np.savez(data / "mine.npz", images=IMAGES, factors=FACTORS, times=FACTORS)
+    assert not any("besides" in remark for remark in _load(data).remarks)
+    (data / "mine.npz").unlink()
+    _write(data)
+    (data / "mine" / "labels.csv").write_text("file,a")
+    (told,) = (remark for remark in _load(data).remarks if "besides" in remark)
+    assert told.startswith("It holds labels.csv besides")
+    assert "factors.csv with a column `file`" in told
+
+
 TABLES = {
+    "empty": ({"header": "", "row": ""}, "it is empty"),
     "no file": ({"header": "size,name,colour"}, "its columns are size, name, colour"),
     "no factor": ({"header": "file", "row": "{name}"}, "its columns are file"),
     "one twice": ({"header": "size,file,size"}, "two factors are called 'size'"),
