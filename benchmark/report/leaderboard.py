@@ -228,8 +228,8 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     hyperparameters); runs whose metric versions differ, or that other code of a plugin made, stand in
     different rows. Columns:
     `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
-    headlines give; ties share the better rank; blank without scores or where they are but claimed, where a block mixes
-    versions of a metric, for a method that stands there as it is at present too, and for codes so many that most
+    headlines give, but for those of one seed each where others have more; ties share the better rank; blank without
+    scores or where they are but claimed, where a block mixes versions of a metric, for a method that stands there as it is at present too, and for codes so many that most
     metrics leave them out), `rank_low` and `rank_high` (its 95% interval), `tied` (1 where the seeds tell no contender
     of its block to be better, else 0), `next_tied` (1 where they do not tell it from the row after it), all of
     `worth_of_ranks`, `iqm` (of `interquartile_means`), `seeds`, `failed`, `stale` (what an older version than the
@@ -303,11 +303,18 @@ def _columns_of_metrics(shown: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
 
 
 def _overall_rank(table: pd.DataFrame) -> pd.Series:
-    """The rank of the mean rank, within a block, over the metrics that rank all of its scored rows at one version."""
+    """The rank of the mean rank, within a block, over the metrics that rank all of its scored rows at one version.
+
+    One of which no row has two seeds, as one that was added to an archive, is left out where others have more.
+    """
     ranks = table.filter(regex="_rank$").astype(float)
     compared = (table["seeds"] > 0) & table["current"] & ~(table["codes"] > WIDE).fillna(False)
     ranks, blocks = ranks[compared], [table.loc[compared, level] for level in BLOCK]
     complete = ranks.isna().groupby(blocks).transform("sum") == 0
+    counts = [f"{str(name).removesuffix('_rank')}_n" for name in ranks]
+    seeds = table.loc[compared, counts].set_axis(ranks.columns, axis=1)
+    sure = complete & (seeds.groupby(blocks).transform("max") > 1)
+    complete = sure.where(sure.any(axis=1), complete)
     # Where a block mixes versions, each version has ranks of its own, which do not compare.
     names = {str(name).removesuffix("_rank") for name in ranks}
     mixed = [[each.rpartition("=")[0] for each in text.split()] for text in table.loc[compared, "versions"]]

@@ -27,7 +27,7 @@ def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series,
         For each rank, whose name ends in "rank", `rank_low` and `rank_high` in its place, its 95% interval; `tied`, 1
         where no contender of its block is told to be better (none for an oracle), and `next_tied`, 1 where the row is
         not told from the one after it, else 0 (none for the last). Where seeds of one of its metrics tell nothing,
-        nothing is told by `rank`.
+        nothing is told by that rank, and where those of all metrics do nothing is told by `rank`.
     """
     worth = {f"{str(rank)[:-4]}{part}": pd.Series(pd.NA, ranks.index, "Int64") for rank in ranks for part in PARTS}
     directions = scored.drop_duplicates("metric").set_index("metric")["direction"]
@@ -54,6 +54,7 @@ def worth_of_ranks(ranks: pd.DataFrame, scored: pd.DataFrame, blocks: pd.Series,
                 places.append((own_ranks.to_numpy(float, na_value=np.nan)[overall], drawn[:, overall]))
         if overall.any():
             count = int(overall.sum())
+            places = [place for place in places if not np.isnan(place[1]).any()] or places
             observed = np.mean([ranked for ranked, _ in places] or [np.zeros(count)], axis=0)
             drawn = np.mean([each for _, each in places] or [np.full((1, count), np.nan)], axis=0)
             _tell(worth, "", rows[overall], observed, drawn - drawn.mean(axis=0), oracle)
