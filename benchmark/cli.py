@@ -6,11 +6,14 @@ What takes long to import is imported by a command when its options are read: he
 import json
 import os
 import select
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -80,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _tell_warning
         try:
-            code = _answer(list(sys.argv[1:] if arguments is None else arguments))
+            with _gentle_end():
+                code = _answer(list(sys.argv[1:] if arguments is None else arguments))
             sys.stdout.flush()
         except BrokenPipeError as error:
             if not _has_no_reader(sys.stdout):
@@ -88,6 +92,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
             return 1
         return code
+
+
+@contextmanager
+def _gentle_end() -> Iterator[None]:
+    """Take a demand to end, as batch systems send it before they kill, for an interrupt: trainings keep checkpoints."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    own = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if own and hasattr(signal, name)]
+    # What is handled or ignored already, as by nohup, stays so.
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _has_no_reader(stream: TextIO) -> bool:

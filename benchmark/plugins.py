@@ -151,9 +151,11 @@ def _execute(path: Path) -> None:
         raise ImportError(f"{path.name} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses look for it
-    _digests[name] = _digest(path.read_bytes())
+    content = path.read_bytes()
+    _digests[name] = _digest(content)
     try:
-        spec.loader.exec_module(module)
+        # What the digest is of, and not what Python has compiled of a file of that size and time.
+        exec(compile(content, str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name], _digests[name]
         raise

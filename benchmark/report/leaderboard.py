@@ -227,11 +227,12 @@ def build_leaderboard(runs: pd.DataFrame) -> pd.DataFrame:
     One row a configuration (data set and source, protocol, method and its version,
     hyperparameters); runs whose metric versions differ, or that other code of a plugin made, stand in
     different rows. Columns:
-    `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the
-    headlines give, but for those of one seed each where others have more; ties share the better rank; blank without
-    scores or where they are but claimed, where a block mixes versions of a metric, for a method that stands there as it is at present too, and for codes so many that most
-    metrics leave them out), `rank_low` and `rank_high` (its 95% interval), `tied` (1 where the seeds tell no contender
-    of its block to be better, else 0), `next_tied` (1 where they do not tell it from the row after it), all of
+    `rank` (1 is best; within a block of equal data and protocol, by the mean of the ranks that the headlines give, but
+    for those of one seed each where others have more; ties share the better rank; blank without scores or where they
+    are but claimed, where a block mixes versions of a metric, for a method that stands there as it is at present too,
+    and for codes so many that most metrics leave them out), `rank_low` and `rank_high` (its 95% interval), `tied` (1
+    where the seeds tell no contender of its block to be better, else 0), `next_tied` (1 where they do not tell it from
+    the row after it), all of
     `worth_of_ranks`, `iqm` (of `interquartile_means`), `seeds`, `failed`, `stale` (what an older version than the
     present one made), the rows encoded, the number of codes, and for each metric `<metric>_n`, `_mean`, `_std` (sample
     standard deviation), `_low` and `_high` (95% interval of the mean over seeds, see `mean_intervals`) and, for

@@ -56,7 +56,8 @@ class Drawing:
         self.add("line", told=told, tone=tone, x1=x1, y1=y1, x2=x2, y2=y2)
 
     def text(self, x: float, y: float, text: str, tone: str = "", anchor: str = "start", told: str = "") -> Element:
-        return self.add("text", text, told, tone, x=x, y=y, text_anchor=anchor)
+        aligned: dict[str, Attribute] = {} if anchor == "start" else {"text_anchor": anchor}
+        return self.add("text", text, told, tone, x=x, y=y, **aligned)
 
     def markup(self) -> Markup:
         """The image as a part of a page; whatever texts hold is text there."""
@@ -319,7 +320,7 @@ def draw_matrix(title: str, description: str, matrix: Matrix) -> Markup:
             x, strength = left + wide * column, min(max(cell.strength, 0.0), 1.0)
             box: dict[str, Attribute] = {"x": x + 0.5, "y": y + 0.5, "width": wide - 1, "height": tall - 1}
             drawing.add("rect", "", cell.told, f"cell c{cell.tone}", **box, fill_opacity=strength)
-            drawing.text(x + wide / 2, y + tall / 2 + 4, cell.text, "value", "middle")
+            drawing.text(x + wide / 2, y + tall / 2 + 4, cell.text, "value")  # which the page's style centres
     return drawing.markup()
 
 

@@ -70,7 +70,7 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
             "kl_per_latent.png": partial(draw_kl_per_latent, compared),
             **{f"{kind}.png": partial(draw_sheet, compared.values(), kind) for kind in KINDS},
         }
-        folder, source = out / "plots" / block_name(block), _digest(block, pictured)
+        folder, source = out / "plots" / block_name(block), _digest(block, rows, pictured)
         for kind, draw_kind in OF_SCORES.items():
             if every or (folder / f"{kind}{ALL}.png").exists():
                 pictures[f"{kind}{ALL}.png"] = partial(draw_kind, block, rows, every=True)
@@ -80,9 +80,10 @@ def draw_all(out: Path, runs: pd.DataFrame, board: pd.DataFrame, every: bool = F
     return paths
 
 
-def _digest(block: pd.DataFrame, pictured: pd.DataFrame) -> str:
-    """Tells whether the same runs, with the same of them pictured, were drawn by the same code."""
-    rows = np.concatenate([pd.util.hash_pandas_object(table, index=False) for table in (block, pictured["run"])])
+def _digest(block: pd.DataFrame, board: pd.DataFrame, pictured: pd.DataFrame) -> str:
+    """Tells whether the same runs, with the same ranks and the same of them pictured, were drawn by the same code."""
+    told = (block, board, pictured["run"])
+    rows = np.concatenate([pd.util.hash_pandas_object(table, index=False) for table in told])
     code = b"".join(Path(module).read_bytes() for module in (__file__, story.__file__))
     return hashlib.sha256(rows.tobytes() + code).hexdigest()
 

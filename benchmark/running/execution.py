@@ -35,7 +35,7 @@ from benchmark.scoring.pictures import draw_pictures, picture_run
 from benchmark.spec import RunSpec
 from benchmark.storage.store import RunFolder, run_folder
 from benchmark.training.checkpoint import Checkpoint
-from benchmark.training.harness import Save, Training, build, choose_device, train_pack
+from benchmark.training.harness import DivergenceError, Save, Training, build, choose_device, train_pack
 from metrics import Metric, Table
 from metrics.base import WIDE
 from metrics.grouping import describe_groups
@@ -178,12 +178,16 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
 def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
     # Where the products are said to be float32 they are, on every device.
     torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
     notes = {spec.run_id: workplace.note for spec in pack}
     with _threads(workplace.threads):
         try:
             device = str(choose_device(workplace.device))
             dataset = datasets.load(pack[0].dataset, device, workplace.data_dir, pack[0].world)
             check_dataset(dataset)
+            if dataset.source != pack[0].source:  # as where a folder of data is not that of who asked for the run
+                told = f"the images of {dataset.name} are {dataset.source!r} here, and the run is of {pack[0].source!r}"
+                raise UsageError(f"{told}; name the same data folder everywhere, and leave its files as they are.")
             errors = _train(_untrained(pack, workplace), dataset, workplace, notes)
         except PackTooLargeError:
             raise
@@ -258,10 +262,8 @@ def _train_together(
         report, save = _reporter(specs, workplace), _saver(specs, workplace)
         trainings = train_pack(specs, dataset, report=report, resume=resume, save=save, stacked=stacked)
         for spec, training in zip(specs, trainings, strict=True):
-            if isinstance(training, Training):
-                _store(spec, training, dataset, workplace, notes)
-            else:
-                errors[spec.run_id] = training
+            if error := _keep(spec, training, dataset, workplace, notes):
+                errors[spec.run_id] = error
         return errors
     except DamagedError as error:
         for spec in specs:
@@ -286,15 +288,30 @@ def _train_together(
     return errors
 
 
-def _store(
-    spec: RunSpec, training: Training, dataset: FactorDataset, workplace: Workplace, notes: dict[str, str]
-) -> None:
-    """Keep a trained model, and how it came about."""
-    _note(notes, spec, training.note)
+def _keep(
+    spec: RunSpec,
+    training: Training | DivergenceError,
+    dataset: FactorDataset,
+    workplace: Workplace,
+    notes: dict[str, str],
+) -> BaseException | None:
+    """Store a trained model, and how it came about; returns why there is none.
+
+    A full disk costs the runs beside it nothing. Checkpoints of a run that ceased to be a number hold none either.
+    """
     folder = run_folder(workplace.out, spec.run_id)
+    if not isinstance(training, Training):
+        folder.clear_checkpoints()
+        return training
+    _note(notes, spec, training.note)
     environment = describe_environment(training, spec, dataset.device, workplace.threads)
-    folder.write_training(training.networks, training.history, environment | {"note": notes[spec.run_id]})
-    folder.clear_checkpoints()
+    try:
+        folder.clear_results()
+        folder.write_training(training.networks, training.history, environment | {"note": notes[spec.run_id]})
+        folder.clear_checkpoints()
+    except OSError as error:
+        return error
+    return None
 
 
 def _note(notes: dict[str, str], spec: RunSpec, told: str) -> None:
@@ -373,7 +390,7 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
         for name, part in parts.items():
             folder.write_codes(part.codes, part.rows.all, name)
         folder.write_codes(np.concatenate([table.codes, table.codes_test]), rows.all)
-    if measures is None:
+    if measures is None or not folder.read_arrays("pictures.npz"):
         pictures = draw_pictures(method, networks, dataset, rows, rows_of_parts.get("unseen"))
         folder.write_arrays("pictures.npz", pictures)
         measures = measure(method, networks, dataset, rows, spec)
@@ -506,11 +523,12 @@ def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None =
 
 
 def fail(run_id: str, error: BaseException, workplace: Workplace) -> Outcome:
-    """Store and tell that the run failed."""
+    """Store and tell that the run failed; one that had finished, and keeps its scores, stays so and says why."""
     folder, reason = run_folder(workplace.out, run_id), describe(error)
     trace = "".join(traceback.format_exception(error))
+    state = "finished" if folder.finished and folder.read_json("scores.json") else "failed"
     with suppress(OSError):  # a full disk may be the failure itself
-        folder.write_json("status.json", {"state": "failed", "reason": reason, "traceback": trace})
+        folder.write_json("status.json", {"state": state, "reason": reason, "traceback": trace})
     with suppress(OSError):
         folder.clear_progress()
     return Outcome(run_id, finished=False, reason=reason)

@@ -132,7 +132,8 @@ def _side_by_side(
 
 def run_on_cluster(packs: Sequence[Pack], workplace: Workplace) -> Iterator[Outcome]:
     """Each pack in a process of its own on some worker of a Dask cluster, which has its own device."""
-    shared = replace(workplace, out=workplace.out.absolute())
+    folder = workplace.data_dir and workplace.data_dir.absolute()
+    shared = replace(workplace, out=workplace.out.absolute(), data_dir=folder)
     calls = ((pack, shared) for pack in packs)
     for outcomes in map_on_cluster(carry_out, calls, workplace.dask_scheduler, workplace.jobs):
         yield from outcomes

@@ -35,6 +35,7 @@ MOST_MERGED = 0.01  # of the rows, which float16 may bring to one value
 MOST_ROUNDED = 0.01  # of a code's deviation, which float16 may take from its values or add to them
 NAMED = re.compile(rf"-[0-9a-f]{{{DIGEST_LETTERS}}}$")  # as names of runs end
 SLOTS = ("checkpoint-0.bin", "checkpoint-1.bin")  # written in turn
+BEFORE_RESULTS = ("spec.json", *SLOTS, "progress.json", "log.txt")  # of a run that trains
 
 
 def _most_alike(codes: np.ndarray) -> np.ndarray:
@@ -257,6 +258,12 @@ class RunFolder:
         """Remove all that is stored of the run; only by who holds the lock."""
         for path in self.path.glob("*"):
             path.unlink(missing_ok=True)
+
+    def clear_results(self) -> None:
+        """Remove what follows from a model that was there before: scores, codes and pictures among it."""
+        for path in self.path.iterdir():
+            if path.is_file() and path.name not in BEFORE_RESULTS:
+                path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written; only by who holds the lock."""

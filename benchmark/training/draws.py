@@ -227,7 +227,8 @@ def draw_labelled(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Places of independent images, then of labelled ones, and the factors' values of these.
 
-    Which images are labelled follows from the generator's seed, however far it has come.
+    Which images are labelled follows from the generator's seed, however far it has come: they are the images that the
+    stream begins with, as a generator looks at 32 bits of its seed, so that the first batches hold them unlabelled too.
     """
     places = dataset.draw(draw_independent(kind, dataset, batch, generator), generator)
     own = Generator().manual_seed(generator.initial_seed() ^ LABELLED) if kind.images else generator
