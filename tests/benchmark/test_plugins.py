@@ -1,10 +1,12 @@
 """A user's own file is a method, a metric or a data set like any other."""
 
 import csv
+import os
 from dataclasses import replace
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import methods
@@ -18,6 +20,7 @@ from benchmark.running.execution import Workplace, execute
 from benchmark.spec import RunSpec
 from benchmark.storage.store import run_folder
 from benchmark.training.harness import train_pack
+from metrics import Table
 
 pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("plugins_anew")]
 ROOT = Path(__file__).parents[2]
@@ -326,6 +329,21 @@ def test_an_edited_data_set_and_a_moved_file(tmp_path, bench):
     assert "other code of data set again" in bench.run(*given, files=[moved])
     bench.run(*given, "--again", files=[moved])
     assert bench.trainings() != trainings
+
+
+def test_code_of_one_size_and_time_is_not_taken_for_another(tmp_path):
+    """As Python does that has compiled the one before."""
+    path = _write(tmp_path, METRIC)
+    for code in (METRIC, METRIC.replace("/ 1000", "/ 2000")):
+        plugins._loaded.clear()
+        metrics.REGISTRY.pop("rows_seen", None)
+        path.write_text(code)
+        os.utime(path, (1e9, 1e9))
+        assert load_plugins([path]) == []
+        codes = np.arange(500)[:, None] % 2.0
+        table = Table(codes, codes.astype(int), codes, codes.astype(int))
+        assert metrics.REGISTRY["rows_seen"].score(table, 0)["score"] == (0.5 if code == METRIC else 0.25)
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
 DERIVED = """

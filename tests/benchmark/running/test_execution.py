@@ -252,6 +252,7 @@ def test_a_method_that_cannot_be_mapped_trains_run_by_run(tmp_path, monkeypatch)
 
 def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
     def diverging(specs, *rest, **named):
+        (run_folder(tmp_path, SPECS[0].run_id).path / "checkpoint-0.bin").touch()
         return [DivergenceError("the loss is infinite or nan from step 3 on"), *train_pack(specs[1:], *rest)]
 
     train_pack = execution.train_pack
@@ -261,6 +262,7 @@ def test_a_run_that_diverges_is_marked_with_its_step(tmp_path, monkeypatch):
     status = run_folder(tmp_path, SPECS[0].run_id).read_json("status.json")
     assert status["state"] == "failed"
     assert "step 3" in status["reason"]
+    assert not [*tmp_path.rglob("checkpoint-*")]  # which would go on from what is no number
 
 
 def test_scoring_beside_training_changes_nothing(finished, tmp_path):
@@ -482,3 +484,67 @@ def test_options_of_a_metric_have_columns_of_their_own(finished, tmp_path):
     assert not is_done(SPECS[0], replace(place, metrics=["mig[bins=6]"]))
     runs = collect_runs(tmp_path)
     assert {"mig", "mig[bins=5]", "mig[bins=5].ceiling"} <= set(runs["metric"])
+
+
+def test_images_of_another_source_than_the_runs_are_refused(tmp_path):
+    """As a worker of a cluster renders what it has no files of."""
+    spec = replace(SPECS[0], source="published")
+    (outcome,) = execute([spec], Workplace(tmp_path, device="cpu", metrics=METRICS))
+    assert not outcome.finished
+    assert "are 'rendered' here, and the run is of 'published'" in outcome.reason
+    assert not run_folder(tmp_path, spec.run_id).trained
+
+
+def test_a_model_that_is_made_anew_takes_with_it_what_followed_from_the_old_one(finished, tmp_path):
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    shutil.copytree(run_folder(finished, SPECS[0].run_id).path, folder.path)
+    before = _contents_of(folder)
+    scores = folder.read_json("scores.json")
+    scores["metrics"]["mig"]["values"]["score"] = 0.5
+    folder.write_json("scores.json", scores)
+    folder.write_codes(read_encoded(folder, None).table.codes + 1, folder.read_arrays("codes.npz")["rows"][:256])
+    (folder.path / "model.safetensors").unlink()
+    workplace = Workplace(tmp_path, device="cpu", metrics=[*METRICS, "sap"])
+    assert _execute(workplace).finished
+    scores = folder.read_json("scores.json")
+    assert "sap" in scores["metrics"]
+    del scores["metrics"]["sap"]
+    folder.write_json("scores.json", scores)
+    assert _contents_of(folder) == before
+
+
+def _contents_of(folder):
+    names = ("scores.json", "model.safetensors", "history.csv", "pictures.npz", "codes.npz", "probe.npz")
+    return [(folder.path / name).read_bytes() for name in names]
+
+
+def test_what_had_finished_stays_so_when_a_later_metric_ends_its_process(finished, tmp_path):
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    execution.fail(SPECS[0].run_id, RuntimeError("it took longer than 3 seconds"), Workplace(tmp_path))
+    folder = run_folder(tmp_path, SPECS[0].run_id)
+    assert folder.finished
+    assert "longer than 3 seconds" in folder.read_json("status.json")["reason"]
+    assert build_leaderboard(collect_runs(tmp_path))["mig_n"].sum() == len(SPECS)
+    (folder.path / "scores.json").unlink()
+    execution.fail(SPECS[0].run_id, RuntimeError("again"), Workplace(tmp_path))
+    assert folder.read_json("status.json")["state"] == "failed"
+
+
+def test_a_full_disk_costs_the_run_that_it_hits(tmp_path, monkeypatch):
+    write, stacked = execution.RunFolder.write_training, []
+
+    def full(folder, *given):
+        if folder.path.name == SPECS[1].run_id:
+            raise OSError(28, "No space left on device")
+        write(folder, *given)
+
+    def train(specs, *given, **named):
+        stacked.append(len(specs))
+        return harness.train_pack(specs, *given, **named)
+
+    monkeypatch.setattr(execution.RunFolder, "write_training", full)
+    monkeypatch.setattr(execution, "train_pack", train)
+    outcomes = _all(SPECS, Workplace(tmp_path, device="cpu", metrics=METRICS))
+    assert [outcome.finished for outcome in outcomes] == [True, False, True, True]
+    assert "No space left" in outcomes[1].reason
+    assert stacked == [len(SPECS)]

@@ -104,10 +104,12 @@ def _assert_as_unbroken(out, unbroken):
     assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith("checkpoint")]
 
 
-def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken, sweep):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_interrupt_keeps_checkpoints_and_says_how_to_go_on(tmp_path, unbroken, sweep, number):
+    """From the keyboard, from a batch system whose time is up, or from a terminal that is gone."""
     process = _start(tmp_path, sweep, HELD="yes")
     _wait_for(tmp_path, "runs/*/checkpoint-1.bin", process)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told.splitlines()[-1].startswith("interrupted; the same command goes on")
