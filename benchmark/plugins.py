@@ -1,13 +1,15 @@
 """Methods, metrics and data sets from outside the project: a user's files, and installed packages."""
 
 import hashlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 import methods
@@ -143,19 +145,29 @@ def _import(entry: EntryPoint) -> None:
             _digests[name] = _digest(Path(file).read_bytes())
 
 
+class _AsRead(SourceFileLoader):
+    """Runs the content that was read, and not what Python has compiled of a file of that size and time."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(name, str(path))
+        self.content = path.read_bytes()
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.content, self.path)
+
+
 def _execute(path: Path) -> None:
     """Import a file as a module of a name of its own."""
     name = f"plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise ImportError(f"{path.name} is no Python file")
-    module = importlib.util.module_from_spec(spec)
+    loader = _AsRead(name, path)
+    module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+    module.__file__ = str(path)
     sys.modules[name] = module  # where dataclasses look for it
-    content = path.read_bytes()
-    _digests[name] = _digest(content)
+    _digests[name] = _digest(loader.content)
     try:
-        # What the digest is of, and not what Python has compiled of a file of that size and time.
-        exec(compile(content, str(path), "exec"), module.__dict__)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name], _digests[name]
         raise
