@@ -113,6 +113,11 @@ class Code(NamedTuple):
         return None not in self and self.made != self.present
 
 
+def differing(codes: Mapping[str, Code]) -> list[str]:
+    """What was made by other code of a plugin than its present one."""
+    return [what for what, code in codes.items() if code.differs]
+
+
 def trained_by(spec: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Code]:
     """The code of a run's method and data set, as "method mine", by the content of its files of those names."""
     made = environment.get("code", {})

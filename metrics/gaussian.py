@@ -88,7 +88,7 @@ def gaussian_wasserstein_correlation(table: Table, rng: np.random.Generator) -> 
         {'score': 0.0, 'normalised': 0.0}
     """
     codes = table.codes[:, np.ptp(table.codes, axis=0) > 0]
-    if not codes.size:
+    if codes.shape[1] < 2:  # a code alone is its own marginal
         return {"score": 0.0, "normalised": 0.0}
     unit = np.ptp(codes, axis=0).max()  # whose fourth power need not be a number
     centred = (codes - codes.mean(0)) / unit

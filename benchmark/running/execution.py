@@ -18,7 +18,7 @@ from benchmark import datasets
 from benchmark.datasets.base import FactorDataset
 from benchmark.datasets.contract import check_dataset
 from benchmark.errors import BROKEN, DamagedError, UsageError, describe
-from benchmark.plugins import load_plugins, present_code, scored_by, trained_by
+from benchmark.plugins import differing, load_plugins, present_code, scored_by, trained_by
 from benchmark.running import isolation
 from benchmark.running.environment import code_of_run, describe_environment, package_versions
 from benchmark.scoring.applying import apply_metric, chosen_metrics
@@ -134,13 +134,12 @@ def is_done(spec: RunSpec, workplace: Workplace) -> bool:
 def made_by_other_code(spec: RunSpec, workplace: Workplace) -> list[str]:
     """What of a stored run was made by other code of a plugin than its present one, such as "method mine"."""
     folder = run_folder(workplace.out, spec.run_id)
-    scored = [what for what, code in scored_by(folder.read_json("scores.json")).items() if code.differs]
+    scored = differing(scored_by(folder.read_json("scores.json")))
     return [*_trained_otherwise(spec, folder), *(f"metric {name}" for name in scored)]
 
 
 def _trained_otherwise(spec: RunSpec, folder: RunFolder) -> list[str]:
-    trained = trained_by(spec.to_dict(), folder.read_json("environment.json"))
-    return [what for what, code in trained.items() if code.differs]
+    return differing(trained_by(spec.to_dict(), folder.read_json("environment.json")))
 
 
 def execute(pack: Pack, workplace: Workplace) -> Iterator[Outcome]:
@@ -390,11 +389,13 @@ def _encode(spec: RunSpec, dataset: FactorDataset, workplace: Workplace, note: s
         for name, part in parts.items():
             folder.write_codes(part.codes, part.rows.all, name)
         folder.write_codes(np.concatenate([table.codes, table.codes_test]), rows.all)
-    if measures is None or not folder.read_arrays("pictures.npz"):
-        pictures = draw_pictures(method, networks, dataset, rows, rows_of_parts.get("unseen"))
-        folder.write_arrays("pictures.npz", pictures)
+    pictured = measures is not None and folder.read_arrays("pictures.npz")
+    if measures is None:
         measures = measure(method, networks, dataset, rows, spec)
         measures |= measure_parts(method, networks, dataset, rows_of_parts, spec)
+    if not pictured:
+        pictures = draw_pictures(method, networks, dataset, rows, rows_of_parts.get("unseen"))
+        folder.write_arrays("pictures.npz", pictures)
         picture_run(folder, measures)
     grouped = describe_groups(len(method.groups())) if method.groups() else ""
     return Encoded(spec.run_id, spec.seed, table, measures, note, tables_of(parts, dataset), grouped)
@@ -514,7 +515,7 @@ def missing_metrics(folder: RunFolder, workplace: Workplace, codes: int | None =
     chosen = chosen_metrics(workplace.metrics)
     wanted = {name: (metric, "") for name, metric in chosen.items()}
     wanted |= scored_on_parts(chosen, folder.read_json("spec.json").get("world", ""))
-    other = [name for name, code in scored_by(scores).items() if code.differs] if workplace.again else []
+    other = differing(scored_by(scores)) if workplace.again else []
     return {
         name: (metric, part)
         for name, (metric, part) in wanted.items()

@@ -62,8 +62,8 @@ def test_what_it_asks_for():
 
 
 def test_learns_to_tell_time_by_latents_of_one_factor_each(bars, small_networks):
-    training = train(RunSpec("pcl", {}, "dsprites_mini", steps=300), bars, "fp32")
-    assert training.history[-1]["loss"] < 0.92 * log(2)
+    training = train(RunSpec("pcl", {}, "dsprites_mini", steps=400), bars, "fp32")
+    assert training.history[-1]["loss"] < 0.9 * log(2)
     moved = bars.moved_by_each(training)
     used = moved.sum(0) > 0.05
     assert used.sum() >= 3

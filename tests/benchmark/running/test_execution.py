@@ -88,7 +88,7 @@ def test_a_run_is_trained_once(finished, monkeypatch):
     assert _execute(workplace).finished
 
 
-@pytest.mark.parametrize("name", ["spec.json", "scores.json", "status.json", "codes.npz", "probe.npz"])
+@pytest.mark.parametrize("name", ["spec.json", "scores.json", "status.json", "codes.npz", "probe.npz", "pictures.npz"])
 def test_a_run_whose_files_are_damaged_is_made_whole_without_training(finished, tmp_path, monkeypatch, name):
     folder = Path(shutil.copytree(finished, tmp_path / "out")) / "runs" / SPECS[0].run_id
     sound = (folder / name).read_bytes()
