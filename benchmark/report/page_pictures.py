@@ -27,7 +27,6 @@ MOST_PIXELS = 64  # of a picture's longer side
 WIDEST = 8_192  # pixels of a strip; WebP has twice as many at most
 BINS = 20  # as MIG has them
 KNOWN = 0.05  # of a factor's entropy, from which on a latent is said to know it
-FRAME = 130  # milliseconds
 QUALITY = 45
 EFFORT = 0  # of 6, which take twenty times as long for a quarter less
 
@@ -42,15 +41,18 @@ class Latent:
         kl: its nats from the prior, None where the method has no posterior.
         factor: that it knows best; empty where it knows none, or where that is not known.
         share: of the factor's entropy that it tells.
-        moving, still: pictures as data: an animation, and all values side by side.
+        strip: its pictures side by side, as data; the page's script goes through them.
+        size: the strip's width and height in pixels.
+        pictures: how many there are.
     """
 
     name: str
     kl: float | None
     factor: str
     share: float
-    moving: str
-    still: str
+    strip: str
+    size: tuple[int, int]
+    pictures: int
 
     @property
     def told(self) -> str:
@@ -129,9 +131,8 @@ def _latent(j: int, images: np.ndarray, kl: Sequence[float], names: Sequence[str
     best = _best(shares, j)
     factor = names[int(shares[j].argmax())] if best >= KNOWN else ""
     own = kl[j] if j < len(kl) else None
-    frames = [_image(each) for each in images]
-    still = _image(np.concatenate([*images], axis=-1))
-    return Latent(f"z{j}", own, factor, best, _as_data(*frames, *frames[-2:0:-1]), _as_data(still))
+    strip = _image(np.concatenate([*images], axis=-1))
+    return Latent(f"z{j}", own, factor, best, _as_data(strip), strip.size, len(images))
 
 
 def _compared(pictures: dict[str, np.ndarray]) -> list[tuple[str, str, int]]:
@@ -155,11 +156,10 @@ def _image(pixels: np.ndarray, across: int = 0) -> Image.Image:
     return image
 
 
-def _as_data(first: Image.Image, *rest: Image.Image) -> str:
-    """A WebP as a URL that holds it, animated where there are several frames."""
+def _as_data(image: Image.Image) -> str:
+    """A WebP as a URL that holds it."""
     content = io.BytesIO()
-    animated = {"save_all": True, "append_images": rest, "duration": FRAME, "loop": 0, "kmax": 0} if rest else {}
-    first.save(content, format="webp", quality=QUALITY, method=EFFORT, **animated)
+    image.save(content, format="webp", quality=QUALITY, method=EFFORT)
     return f"data:image/webp;base64,{b64encode(content.getvalue()).decode()}"
 
 

@@ -65,6 +65,17 @@
   };
   for (const choice of choices) choice.addEventListener("change", filter);
 
+  // Beside a strip of a latent's pictures one is shown after the other, to and fro.
+  const MILLISECONDS = 130;
+  for (const strip of all(".strip")) {
+    const pictures = Number(strip.dataset.pictures), moving = strip.cloneNode();
+    moving.className = "moving";
+    moving.alt = "";
+    moving.style.aspectRatio = strip.getAttribute("width") / pictures / strip.getAttribute("height");
+    moving.style.animation = `traverse ${pictures * MILLISECONDS}ms steps(${pictures}, jump-none) infinite alternate`;
+    strip.before(moving);
+  }
+
   const pause = document.querySelector(".pause");
   pause.addEventListener("click", () => pause.setAttribute("aria-pressed", String(root.classList.toggle("paused"))));
 

@@ -516,15 +516,13 @@ def test_latents_are_named_by_the_factor_that_they_know_best(known, mini):
     assert mini.factor_names[3] in look.latents[1].alternative
 
 
-def test_traversals_move(known):
+def test_a_latents_pictures_lie_side_by_side(known):
     latent = look_at(known, 0, {}, pictured=True).latents[0]
-    sizes = {}
-    for name in ("moving", "still"):
-        head, _, content = getattr(latent, name).partition(",")
-        assert head == "data:image/webp;base64"
-        with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
-            sizes[name] = picture.size, getattr(picture, "n_frames", 1)
-    assert sizes == {"moving": ((64, 64), 16), "still": ((9 * 64, 64), 1)}
+    head, _, content = latent.strip.partition(",")
+    assert head == "data:image/webp;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
+        assert picture.size == latent.size == (9 * 64, 64)
+    assert latent.pictures == 9
 
 
 def test_large_pictures_are_made_smaller(known):
@@ -532,7 +530,7 @@ def test_large_pictures_are_made_smaller(known):
     pictures = {"traversals": images, "originals": images[0, :8], "reconstructions": images[0, :8]}
     known.write_arrays("pictures.npz", pictures)
     look = look_at(known, 0, {}, pictured=True)
-    for picture, size in ((look.latents[0].moving, (128, 64)), (look.compared[0][1], (512, 64))):
+    for picture, size in ((look.latents[0].strip, (9 * 128, 64)), (look.compared[0][1], (512, 64))):
         with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
             assert image.size == size
 

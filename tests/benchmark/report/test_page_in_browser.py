@@ -177,7 +177,7 @@ def test_pictures_pause(page):
     assert moving.is_displayed()
     page.find_element(By.CSS_SELECTOR, ".pause").click()
     assert not moving.is_displayed()
-    assert page.find_element(By.CSS_SELECTOR, ".betas .still").is_displayed()
+    assert page.find_element(By.CSS_SELECTOR, ".betas .strip").is_displayed()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
