@@ -200,8 +200,8 @@ def _hash(text: str) -> str:
 
 
 def _words(name: str) -> Markup:
-    """A name that a line may break after its underscores and points."""
-    return Markup("<wbr>").join(re.split("(?<=[_.@])", name))
+    """A name that a line may break after its underscores and points, but for those of numbers."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_@])|(?<=\.)(?!\d)", name))
 
 
 def _prose(text: str) -> Markup:

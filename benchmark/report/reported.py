@@ -66,7 +66,8 @@ class Reported:
 
     @property
     def shown(self) -> str:
-        return f"{self.value:.3g}" + (f" ± {float(self.spread):.3g}" if self.spread else "")
+        spread = f" ± {float(self.spread):.3g}".replace(" ", "\N{NO-BREAK SPACE}") if self.spread else ""
+        return f"{self.value:.3g}{spread}"
 
 
 @cache

@@ -21,7 +21,7 @@ from benchmark.options import parse, read_specs, run_parser
 from benchmark.report import page_panels
 from benchmark.report.comparisons import compare_all
 from benchmark.report.leaderboard import build_leaderboard, collect_runs
-from benchmark.report.page import write_page
+from benchmark.report.page import _words, write_page
 from benchmark.report.page_figures import Axis, logarithmic_axis
 from benchmark.report.page_panels import command_of, write_seeds
 from benchmark.report.page_pictures import look_at
@@ -626,9 +626,13 @@ def test_published_numbers_are_of_known_papers_data_and_metrics():
     assert {each.method for each in found} & {*methods.REGISTRY}
 
 
+def test_a_line_breaks_within_names_and_never_within_numbers():
+    assert _words("beta_vae_score.at_5_pairs 0.62") == "beta_<wbr>vae_<wbr>score.<wbr>at_<wbr>5_<wbr>pairs 0.62"
+
+
 def test_published_numbers_are_of_their_hyperparameters():
     shown = {each.metric: each.shown for each in reported_of("dsprites", "betavae", "beta=4")}
-    assert shown["beta_vae_score.without_shape"] == "0.992 ± 0.001"
+    assert shown["beta_vae_score.without_shape"] == "0.992\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.001"
     assert "beta_vae_score.without_shape" not in {each.metric for each in reported_of("dsprites", "betavae", "beta=16")}
     assert not reported_of("dsprites", "nobody", "")
 

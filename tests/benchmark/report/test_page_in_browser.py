@@ -175,6 +175,8 @@ def test_a_link_opens_a_panel_with_its_pictures(page):
 def test_pictures_pause(page):
     moving = page.find_element(By.CSS_SELECTOR, ".betas .moving")
     assert moving.is_displayed()
+    assert moving.size["width"] == moving.size["height"]
+    assert page.execute_script("return arguments[0].getAnimations()[0].playState", moving) == "running"
     page.find_element(By.CSS_SELECTOR, ".pause").click()
     assert not moving.is_displayed()
     assert page.find_element(By.CSS_SELECTOR, ".betas .strip").is_displayed()
