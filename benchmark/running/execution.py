@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -156,9 +157,11 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
     load_plugins(workplace.plugins)
     with ExitStack() as locks:
         held = []
-        for spec in pack:
+        for spec in sorted(pack, key=attrgetter("run_id")):  # in one order everywhere, or sweeps wait for each other
             folder = run_folder(workplace.out, spec.run_id)
-            if not folder.lock(locks, workplace.wait, isolation.interrupted):
+            with isolation.waiting():
+                is_ours = folder.lock(locks, workplace.wait, isolation.interrupted)
+            if not is_ours:
                 yield Outcome(spec.run_id, finished=False, reason="another sweep is at it", busy=True)
             elif is_done(spec, workplace):
                 yield Outcome(spec.run_id, finished=True)
@@ -171,7 +174,7 @@ def train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Out
                     folder.clear()
                 held.append(spec)
         if held:
-            yield from _train_and_encode(held, workplace)
+            yield from _train_and_encode([spec for spec in pack if spec in held], workplace)
 
 
 def _train_and_encode(pack: Pack, workplace: Workplace) -> Iterator[Encoded | Outcome]:
@@ -426,7 +429,10 @@ def score_encoded(runs: Sequence[Encoded], workplace: Workplace) -> Iterator[Out
     for encoded in runs:
         with ExitStack() as locks:
             folder = run_folder(workplace.out, encoded.run_id)
-            folder.lock(locks, True, isolation.interrupted)
+            with isolation.waiting():
+                is_ours = folder.lock(locks, True, isolation.interrupted)
+            if not is_ours:
+                return
             if folder.finished and not missing_metrics(folder, workplace):  # another sweep's work
                 yield Outcome(encoded.run_id, finished=True, note=encoded.note)
             else:

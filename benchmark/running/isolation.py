@@ -1,5 +1,6 @@
 """Calls a function in a process of its own, so that whatever becomes of that process costs the call alone."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -49,7 +50,7 @@ def call_isolated(
     Args:
         function: a generator function; it and what it yields are pickled.
         log: where the process's output goes, the first megabyte of it; no file where there is none.
-        timeout: seconds after which the process is killed.
+        timeout: seconds after which the process is killed, without those in which it waits (see `waiting`).
     """
     CONTEXT.set_forkserver_preload(PRELOADED)
     results, sent = CONTEXT.Pipe(duplex=False)
@@ -99,30 +100,66 @@ def _follow(
     """Take what the process tells and writes until it ends, or is ended."""
     told: list[Any] = []
     reason = ""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    open_ends: dict[Connection, Callable[[], None]] = {
-        results: lambda: told.append(results.recv()),
-        output: lambda: log.write(_read(output)),
-    }
+    clock = _Clock(timeout)
+
+    def take() -> None:
+        result = results.recv()
+        if not isinstance(result, _Waits):
+            told.append(result)
+        elif not reason:
+            clock.stop() if result.begins else clock.go_on()
+
+    open_ends: dict[Connection, Callable[[], None]] = {results: take, output: lambda: log.write(_read(output))}
     while open_ends or process.is_alive():
-        for ready in wait([*open_ends, process.sentinel] if process.is_alive() else [*open_ends], timeout=0.2):
-            if isinstance(ready, Connection):
-                try:
-                    open_ends[ready]()
-                except (EOFError, OSError):
-                    del open_ends[ready]
+        _listen(open_ends, process)
         if not process.is_alive() and not wait([*open_ends], timeout=0):
             break  # whoever still holds the other ends is not the process
-        now = time.monotonic()
         if stopping.is_set() and reason == "":
             process.terminate()
-            reason, deadline = "it was interrupted", now + GRACE_SECONDS
-        if deadline is not None and now > deadline:
+            reason, clock = "it was interrupted", _Clock(GRACE_SECONDS)
+        if clock.is_due:
             reason = reason or f"it took longer than {timeout:g} seconds"
             process.kill()
-            deadline = now + KILLED_SECONDS
+            clock = _Clock(KILLED_SECONDS)
     process.join()
     return told, reason or _describe(process.exitcode)
+
+
+def _listen(open_ends: dict[Connection, Callable[[], None]], process: Any) -> None:
+    """Take what there is within a moment, and leave out the ends that are closed."""
+    for ready in wait([*open_ends, process.sentinel] if process.is_alive() else [*open_ends], timeout=0.2):
+        if isinstance(ready, Connection):
+            try:
+                open_ends[ready]()
+            except (EOFError, OSError):
+                del open_ends[ready]
+
+
+class _Clock:
+    """So many seconds (None: for ever), without those for which it is stopped."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.left, self.due = seconds, math.inf
+        self.go_on()
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() > self.due
+
+    def stop(self) -> None:
+        if self.left is not None:
+            self.left, self.due = self.due - time.monotonic(), math.inf
+
+    def go_on(self) -> None:
+        if self.left is not None:
+            self.due = time.monotonic() + self.left
+
+
+@dataclass(frozen=True)
+class _Waits:
+    """What a process tells when it begins to wait for others, and when it has waited."""
+
+    begins: bool
 
 
 def _read(output: Connection) -> bytes:
@@ -175,6 +212,7 @@ class _Log:
 # --- in the process -------------------------------------------------------------------------------
 
 _interrupted = threading.Event()
+_results: Connection | None = None  # where the process tells what it yields
 
 
 def interrupted() -> bool:
@@ -182,7 +220,24 @@ def interrupted() -> bool:
     return _interrupted.is_set()
 
 
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Within it, time is that of others, for whom the process waits: it does not count towards the call's timeout."""
+    _tell(_Waits(True))
+    try:
+        yield
+    finally:
+        _tell(_Waits(False))
+
+
+def _tell(waits: _Waits) -> None:
+    if _results:
+        _results.send(waits)
+
+
 def _main(function: Callable[..., Any], arguments: Sequence[Any], results: Connection, output: Connection) -> None:
+    global _results
+    _results = results
     os.dup2(output.fileno(), sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(output.fileno(), 2)
     output.close()

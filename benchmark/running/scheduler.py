@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from joblib import cpu_count
 
 from benchmark import datasets
 from benchmark.datasets.contract import check_dataset
+from benchmark.errors import describe
 from benchmark.running import isolation
 from benchmark.running.cluster import map_on_cluster
 from benchmark.running.execution import (
@@ -179,9 +181,17 @@ def _alone(work: Work, runs: Sequence[Any], workplace: Workplace, log: str) -> l
         return ending.told
     if len(left) == 1:
         error = ProcessError(ending.reason or "its process ended early")
-        return [*ending.told, fail(left[0].run_id, error, workplace)]
+        return [*ending.told, _fail(left[0].run_id, error, workplace)]
     half = len(left) // 2
     smaller = replace(
         workplace, note=f"its pack of {len(runs)} was halved: {ending.reason or 'its process ended early'}"
     )
     return [*ending.told, *_alone(work, left[:half], smaller, log), *_alone(work, left[half:], smaller, log)]
+
+
+def _fail(run_id: str, error: BaseException, workplace: Workplace) -> Outcome:
+    """Store that the run failed, but for one that another sweep is at, as when the process ended in waiting for it."""
+    with ExitStack() as locks:
+        if run_folder(workplace.out, run_id).lock(locks, False, isolation.stopping.is_set):
+            return fail(run_id, error, workplace)
+    return Outcome(run_id, finished=False, reason=describe(error))

@@ -5,18 +5,19 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmark.plugins import load_plugins
-from benchmark.running import isolation
+from benchmark.running import execution, isolation, scheduler
 from benchmark.running.execution import Outcome, Workplace, is_done
 from benchmark.running.isolation import MOST_OUTPUT, call_isolated
 from benchmark.running.scheduler import LOG, run_all, score_beside_training
 from benchmark.spec import RunSpec
-from benchmark.storage.store import run_folder
+from benchmark.storage.store import RunFolder, run_folder
 
 pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("plugins_anew")]
 
@@ -47,6 +48,18 @@ def _hangs():
     time.sleep(3600)
 
 
+def _waits_and_tells():
+    with isolation.waiting():
+        time.sleep(0.5)
+    yield 1
+
+
+def _waits_and_hangs():
+    with isolation.waiting():
+        time.sleep(0.5)
+    yield from _hangs()
+
+
 def _floods():
     yield 1
     for _ in range(40):
@@ -74,15 +87,62 @@ def test_what_is_told_and_written(tmp_path):
         (_exits, "it ended its process with exit code 3"),
         (_dies, "its process was killed (SIGKILL), perhaps for memory"),
         (_hangs, "it took longer than 1 seconds"),
+        (_waits_and_hangs, "it took longer than 1 seconds"),
     ],
 )
 def test_how_it_ended(tmp_path, function, reason):
-    if function is _hangs:  # however long its process takes to begin
+    if function in (_hangs, _waits_and_hangs):  # however long its process takes to begin
         assert call_isolated(function, (), tmp_path / "log", timeout=1).reason == reason
         return
     ending = call_isolated(function, (), tmp_path / "log")
     assert (ending.told, ending.reason) == ([1], reason)
     assert (tmp_path / "log").exists() == (function in (_raises, _exits))  # its stack trace
+
+
+def test_waiting_for_others_takes_no_time(tmp_path, monkeypatch):
+    stopped = []
+
+    class Clock(isolation._Clock):
+        def stop(self):
+            began = self.due
+            super().stop()
+            assert not self.is_due
+            stopped.append((began, time.monotonic()))
+
+        def go_on(self):
+            super().go_on()
+            if stopped:
+                began, at = stopped[-1]
+                assert self.due - began == pytest.approx(time.monotonic() - at, abs=0.1)
+
+    monkeypatch.setattr(isolation, "_Clock", Clock)
+    ending = call_isolated(_waits_and_tells, (), tmp_path / "log", timeout=1000)
+    assert (ending.told, ending.reason) == ([1], "")
+    assert len(stopped) == 1
+
+
+def test_what_fails_while_it_waits_leaves_the_others_run_alone(tmp_path):
+    spec, place = RunSpec("vae", {}, "dsprites_mini", steps=2), Workplace(tmp_path, "cpu")
+    folder = run_folder(tmp_path, spec.run_id)
+    with ExitStack() as others:
+        assert folder.lock(others, False, bool)
+        told = scheduler._fail(spec.run_id, RuntimeError("no luck"), place)
+        assert told == Outcome(spec.run_id, finished=False, reason="RuntimeError: no luck")
+        assert not (folder.path / "status.json").exists()
+    assert scheduler._fail(spec.run_id, RuntimeError("no luck"), place) == told
+    assert folder.read_json("status.json")["state"] == "failed"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_runs_are_locked_in_one_order_and_trained_in_their_own(order, tmp_path, monkeypatch):
+    """Two sweeps whose packs hold the same runs in other orders would wait for each other's for ever."""
+    pack = [RunSpec("vae", {}, "dsprites_mini", steps=2, seed=seed) for seed in range(3)][::order]
+    locked, trained = [], []
+    monkeypatch.setattr(RunFolder, "lock", lambda folder, *_: locked.append(folder.path.name) or True)
+    monkeypatch.setattr(execution, "_train_and_encode", lambda specs, _: trained.extend(specs) or iter(()))
+    assert list(execution.train_and_encode(pack, Workplace(tmp_path, wait=True))) == []
+    assert locked == sorted(spec.run_id for spec in pack)
+    assert trained == pack
 
 
 def test_a_flood_is_cut(tmp_path):
