@@ -38,6 +38,7 @@ DPI = 110
 MOST_ROWS = 20  # configurations whose scores are drawn: the best
 COMPARED = 20  # configurations whose traversals and latents are drawn
 MOST_TICKS = 5
+FAR = 4.0  # times what most have, from where on a curve leaves its panel
 FEW = 10  # things that the standard palette tells apart
 WORLD_LETTERS = 100  # of a world, in a folder's name
 GRID = ".8"
@@ -279,10 +280,14 @@ def draw_kl_per_latent(runs: dict[str, RunFolder]) -> Figure | None:
 
 
 def _settled_limit(histories: Iterable[pd.DataFrame]) -> float:
-    """The greatest KL of a latent after the first tenth of the steps, and some room: first steps may go far beyond."""
+    """Room for the greatest latent of each run, but for what would press the others' into a line.
+
+    That is the first tenth of the steps, a twentieth of the others, and runs whose latents are far beyond most runs'.
+    """
     settled = [table[table["step"] > table["step"].max() / 10].filter(like=KL_PER_LATENT) for table in histories]
-    greatest = max((table.max(axis=None) for table in settled if table.size), default=0.0)
-    return 1.1 * greatest if greatest > 0 else 1.0
+    greatest = [float(table.max(axis=1).quantile(0.95)) for table in settled if table.size]
+    greatest = [nats for nats in greatest if 0 < nats < np.inf]
+    return 1.1 * min(max(greatest), FAR * float(np.median(greatest))) if greatest else 1.0
 
 
 def _first_runs(out: Path, pictured: pd.DataFrame, board: pd.DataFrame) -> dict[str, RunFolder]:

@@ -238,3 +238,14 @@ def test_losses_below_0_are_spread_over_their_axis(drawn):
     runs.loc[price, "value"] = -runs.loc[price, "value"]
     figure = plots.draw_trade_off(runs, build_leaderboard(runs))
     assert len(np.unique(figure.axes[0].collections[1].get_offsets()[:, 0].round(3))) > 2
+
+
+def test_a_run_far_beyond_the_others_does_not_press_them_into_a_line():
+    def history(*nats):
+        return pd.DataFrame({"step": range(1, 101), "kl_per_latent_0": nats, "kl_per_latent_1": 0.5})
+
+    settled = [history(*[50.0] * 10, *[3.0] * 90), history(*[2.0] * 98, 90.0, 2.0), history(*[2.5] * 100)]
+    assert plots._settled_limit(settled) == pytest.approx(1.1 * 3)
+    assert plots._settled_limit([*settled, history(*[400.0] * 100)]) == pytest.approx(1.1 * 4 * 2.75)
+    assert plots._settled_limit([history(*[np.nan] * 100).drop(columns="kl_per_latent_1")]) == 1
+    assert plots._settled_limit([]) == 1
