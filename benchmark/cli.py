@@ -373,7 +373,7 @@ def _archive(given: Sequence[str]) -> int:
     there = (out / RUNS).resolve()
     if (to / RUNS).resolve() == there or to.resolve().is_relative_to(there):
         raise UsageError(f"--to is {options['to']}, where the runs already are; name another folder.")
-    check_writable(to / RUNS)
+    check_writable(to / RUNS, "--to")
     runs, size = archive_runs(out, to, options["codes"], options["pictures"])
     _console().print(f"{runs} finished runs, {size / 1e6:.1f} MB", highlight=False)
     _write_and_print(to, None)
@@ -402,7 +402,7 @@ def _score_stored(given: Sequence[str]) -> int:
     console.print(f"{len(runs)} runs to score", highlight=False)
     for reason, count in reasons.items():
         print(one_line(f"runs that stay as they are: {count} ({reason})."), file=sys.stderr)
-    check_writable(out)
+    check_writable(out, "")
     with SweepProgress(console, out, [run.run_id for run in runs]) as progress:
         outcomes = progress.follow(score_again(runs, workplace)) if runs else []
     _write_and_print(out, None)
@@ -508,7 +508,7 @@ def _paper(given: Sequence[str]) -> int:
     outs = [_with_runs(read_out(out)) for out in options["outs"]]
     from benchmark.report.paper import write_paper
 
-    check_writable(outs[0])
+    check_writable(outs[0], "")
     workplace = read_workplace(options)
     written = write_paper(outs, workplace.data_dir, workplace.jobs)
     print(one_line(f"the paper's table: {written / 'README.md'}, {written / 'settings.png'}"))
@@ -527,7 +527,7 @@ def _rows(given: Sequence[str]) -> int:
         raise UsageError(f"--to is {options['to']}, which is a folder; name a file in it, such as {to / 'rows.npz'}.")
     if to.exists() and "rows_train" not in read_npz(to, ("rows_train",)):
         raise UsageError(f"--to is {options['to']}, which is there and holds no rows; name another file.")
-    check_writable(to.parent)
+    check_writable(to.parent, "--to")
     from benchmark.scoring.fixed_rows import fixed_rows, version_of, write_rows
 
     dataset = datasets.load(name, "cpu", folder)

@@ -657,11 +657,15 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse, before any work is done, a folder that cannot be made or written; leaves nothing behind."""
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """Refuse, before any work is done, a folder that cannot be made or written; leaves nothing behind.
+
+    `option`: that named it; empty where none did.
+    """
     standing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=standing):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder with --out.") from error
+        named = f" with {option}" if option else ""
+        raise UsageError(f"cannot write to {folder} ({error.strerror}); name another folder{named}.") from error

@@ -198,6 +198,8 @@ def _find_metric(name: str) -> "Metric":
     import metrics
 
     base = name.partition("[")[0]
+    if base in metrics.UNASKED:
+        raise UsageError(f"{base} cannot be chosen: tables have it where their runs have what it takes; leave it out.")
     if base not in metrics.REGISTRY:
         raise unknown("metric", base, [*metrics.REGISTRY, "all"])
     try:

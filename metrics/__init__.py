@@ -21,7 +21,8 @@ __all__ = ["REGISTRY", "Metric", "Table", "Values", "find", "register", "score"]
 
 REGISTRY: dict[str, Metric] = {}
 BESIDE = ("rank", "next")  # a metric's name, with which names of columns begin, as in mig_rank_low
-COLUMNS = ("udr", "generalisation", *BESIDE)  # what tables have beside the registered metrics
+UNASKED = ("udr", "generalisation")  # which tables have of themselves
+COLUMNS = (*UNASKED, *BESIDE)  # what tables have beside the registered metrics
 Function = Callable[..., Values]
 
 

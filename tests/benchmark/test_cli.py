@@ -74,6 +74,7 @@ def test_the_main_job_end_to_end(out, capsys):
         ("--preset quik", "did you mean 'quick'?"),
         ("--datasets dsprite", "did you mean 'dsprites'?"),
         ("--metrics migg", "did you mean 'mig'?"),
+        ("--metrics udr", "udr cannot be chosen: tables have it where their runs have what it takes; leave it out."),
         ("--metrics ,", "metrics is ','"),
         ("--seeds 4-2", "seeds '4-2' is no range"),
         ("--seeds x", "seeds is 'x'"),

@@ -484,7 +484,7 @@ def test_rows_are_written(tmp_path, capsys):
         (["dsprites_mini"], "the following arguments are required: --to"),
         (["dsprites_mini", "--to", "."], "--to is ., which is a folder; name a file in it, such as rows.npz."),
         (["dsprites_mini", "--to", ""], "to is '', which is no path"),
-        (["dsprites_mini", "--to", "file/rows.npz"], "cannot write to"),
+        (["dsprites_mini", "--to", "file/rows.npz"], "name another folder with --to"),
         (["dsprites_mini", "--to", "file"], "cannot read file as an npz file"),
         (["cars3d", "--to", "rows.npz", "--images"], "data set cars3d is read from"),
     ],
